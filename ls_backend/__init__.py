@@ -1,0 +1,1 @@
+"""Everything that talks to files or to Label Studio."""
