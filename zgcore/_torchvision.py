@@ -20,7 +20,7 @@ def ensure_torchvision() -> None:
     """Import torchvision, declaring its missing operators first if that is what stops it."""
     global _library
     try:
-        import torchvision  # noqa: F401
+        import torchvision
     except RuntimeError as error:
         if "torchvision::nms" not in str(error) or _library is not None:
             raise

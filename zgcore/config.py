@@ -30,13 +30,16 @@ class DinoConfig:
     model: timm name of a DINO vision transformer.
     size: shorter side of the image, in pixels, before patches are cut.
     stride: step of the patch projection in pixels; 2 gives 109 x 109 features for 224 x 224.
+    max_aspect: the longer side is at most this many times the shorter one; a longer image is squeezed to it.
     """
 
     model: str = "vit_small_patch8_224.dino"
     size: int = 224
     stride: int = 2
+    max_aspect: float = 3.0
 
     def __post_init__(self) -> None:
+        _require(self.max_aspect >= 1, f"dino.max_aspect must be at least 1, not {self.max_aspect}")
         _require(16 <= self.size <= 4096, f"dino.size must be 16..4096 pixels, not {self.size}")
         _require(1 <= self.stride <= 64, f"dino.stride must be 1..64 pixels, not {self.stride}")
 

@@ -1,0 +1,50 @@
+# zeroguide: `make demo` shows what it does, `make test` proves it. Both make .venv on first use.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+DEMO ?= out/demo
+
+.PHONY: help demo test lint check-machine clean
+
+help:
+	@echo "make demo    label the sample photos and make a page to look at ($(DEMO)/index.html)"
+	@echo "make test    run all tests"
+	@echo "make lint    ruff and mypy"
+	@echo "make clean   remove the environment and what demo made"
+
+check-machine:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo "zeroguide needs Python 3.11 or newer as '$(PYTHON)'; install it (apt install python3) or name another: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "Python has no venv module; install it: apt install python3-venv" >&2; exit 1; }
+	@command -v $${CXX:-g++} >/dev/null || { echo "a C++ compiler is needed to build DenseCRF; install it: apt install g++" >&2; exit 1; }
+	@$(PYTHON) -c 'import os, sys, sysconfig; sys.exit(not os.path.exists(os.path.join(sysconfig.get_paths()["include"], "Python.h")))' || { echo "Python's headers are needed to build DenseCRF; install them: apt install python3-dev" >&2; exit 1; }
+
+$(VENV)/.base: pyproject.toml constraints.txt
+	@$(MAKE) --no-print-directory check-machine
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.base
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[test]'
+	@touch $@
+
+$(VENV)/.lint: $(VENV)/.test
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[lint]'
+	@touch $@
+
+demo: $(VENV)/.base
+	$(BIN)/zeroguide label zgcore/samples --out $(DEMO)
+	@echo "Look at $(abspath $(DEMO))/index.html"
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/.lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) $(DEMO)

@@ -1,0 +1,182 @@
+"""The folder a run writes: one record an image the moment it is done, merged files at the end.
+
+    OUT/results/NAME.json     the record         OUT/annotations.json    COCO instances
+    OUT/results/NAME.npz      its embeddings     OUT/labelstudio.json    tasks with predictions
+    OUT/overlays/NAME.png     the picture        OUT/index.html          the gallery
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import zipfile
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ls_backend.exports import NumberedRecord
+from ls_backend.files import atomic_write, make_folder
+from ls_backend.record import ImageRecord, RecordError, SourceFile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from ls_backend.record import RunStamp
+
+LONGEST_NAME = 100
+_UNSAFE = re.compile(r"[^\w.\- ]+")
+
+
+@dataclass(frozen=True)
+class Source:
+    """One input: its number in the run (from 1), its file, and the name its results carry."""
+
+    number: int
+    path: Path
+    name: str
+
+
+def name_sources(paths: Sequence[Path]) -> list[Source]:
+    """Give every input a name of its own: the file's stem where that is unique, else the stem and 8 hex digits of its
+    absolute path. The same inputs always get the same names; they differ on file systems that ignore case, too.
+    """
+    stems = [_safe_stem(path) for path in paths]
+    seen: dict[str, int] = {}
+    for stem in stems:
+        seen[stem.casefold()] = seen.get(stem.casefold(), 0) + 1
+    sources = []
+    for number, (path, stem) in enumerate(zip(paths, stems, strict=True), start=1):
+        absolute = os.fsencode(os.path.abspath(path))
+        name = stem if seen[stem.casefold()] == 1 else f"{stem}-{hashlib.sha256(absolute).hexdigest()[:8]}"
+        sources.append(Source(number, path, name))
+    return sources
+
+
+def _safe_stem(path: Path) -> str:
+    """A stem that is a file name everywhere: no separators, no leading dot, at most 100 bytes."""
+    readable = os.fsencode(path.stem).decode("utf-8", "replace")
+    stem = _UNSAFE.sub("_", readable).strip(". ")
+    return stem.encode()[:LONGEST_NAME].decode("utf-8", "ignore").strip(". ") or "image"
+
+
+def fingerprint(path: Path) -> SourceFile:
+    """Size, time and SHA-256 of a file. OSError where it cannot be read."""
+    with path.open("rb") as handle:
+        status = os.fstat(handle.fileno())
+        digest = hashlib.file_digest(handle, "sha256").hexdigest()
+    return SourceFile(os.path.abspath(path), status.st_size, status.st_mtime_ns, digest)
+
+
+def is_unchanged(known: SourceFile, path: Path) -> bool:
+    """True if the file is the one the record was made from. A new time alone is settled by the file's SHA-256."""
+    try:
+        status = path.stat()
+        if known.path != os.path.abspath(path) or known.size != status.st_size:
+            return False
+        return known.mtime_ns == status.st_mtime_ns or fingerprint(path).sha256 == known.sha256
+    except OSError:
+        return False
+
+
+class RunFolder:
+    """Reading and writing the files of one run. OutputError where the folder cannot be made or written."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.results = root / "results"
+        self.overlays = root / "overlays"
+        for folder in (root, self.results, self.overlays):
+            make_folder(folder)
+
+    def record_path(self, name: str) -> Path:
+        return self.results / f"{name}.json"
+
+    def embeddings_path(self, name: str) -> Path:
+        return self.results / f"{name}.npz"
+
+    def overlay_path(self, name: str) -> Path:
+        return self.overlays / f"{name}.png"
+
+    def save(self, record: ImageRecord, embeddings: NDArray[np.float32]) -> None:
+        """Write one image's embeddings, then its record: where a record is, its embeddings are whole."""
+        with atomic_write(self.embeddings_path(record.name)) as handle:
+            np.savez(handle, embeddings=np.asarray(embeddings, dtype=np.float32))
+        self._write_record(record)
+
+    def save_failure(self, record: ImageRecord) -> None:
+        """Write why an image has no result, and take away what an earlier run left of it."""
+        self._write_record(record)
+        for path in (self.embeddings_path(record.name), self.overlay_path(record.name)):
+            with suppress(OSError):
+                path.unlink()
+
+    def _write_record(self, record: ImageRecord) -> None:
+        data = record.to_json()
+        with atomic_write(self.record_path(record.name)) as handle:
+            handle.write(data)
+
+    def load(self, name: str) -> ImageRecord | None:
+        """The record of that name; None where there is none or it is damaged."""
+        try:
+            return ImageRecord.from_json(self.record_path(name).read_bytes())
+        except (OSError, RecordError):
+            return None
+
+    def load_embeddings(self, name: str) -> NDArray[np.float32] | None:
+        """(n, d) float32; None where the file is missing or damaged."""
+        try:
+            with np.load(self.embeddings_path(name), allow_pickle=False) as arrays:
+                return np.asarray(arrays["embeddings"], dtype=np.float32)
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError):
+            return None
+
+    def done(self, source: Source, stamp: RunStamp) -> ImageRecord | None:
+        """The whole record of an unchanged photo made with these very settings, or None: it must be made (again)."""
+        record = self.load(source.name)
+        if record is None or record.error is not None or record.stamp != stamp:
+            return None
+        embeddings = self.load_embeddings(source.name)
+        if embeddings is None or len(embeddings) != len(record.segments):
+            return None
+        return record if is_unchanged(record.source, source.path) else None
+
+    def others(self, sources: Sequence[Source]) -> int:
+        """How many records belong to images that are not among `sources`."""
+        names = {source.name for source in sources}
+        return sum(path.stem not in names for path in self.results.glob("*.json"))
+
+
+@dataclass(frozen=True)
+class RunRecords:
+    """The results of a run's inputs, read from disk one at a time; inputs without a result of this run are left out."""
+
+    folder: RunFolder
+    sources: tuple[Source, ...]
+    stamp: RunStamp
+    root: Path
+
+    def __iter__(self) -> Iterator[NumberedRecord]:
+        for source in self.sources:
+            record = self.folder.load(source.name)
+            if record is None or record.error is not None or record.stamp != self.stamp:
+                continue
+            if record.source.path != os.path.abspath(source.path):
+                continue
+            yield NumberedRecord(source.number, relative_name(source.path, self.root), record)
+
+
+def relative_name(path: Path, root: Path) -> str:
+    """The path below `root` with forward slashes."""
+    return os.path.relpath(path, root).replace(os.sep, "/")
+
+
+def common_folder(paths: Sequence[Path]) -> Path:
+    """The deepest folder that holds all of them."""
+    folders = [os.path.dirname(os.path.abspath(path)) for path in paths]
+    return type(paths[0])(os.path.commonpath(folders))

@@ -1,0 +1,217 @@
+"""The image loop: photos are read ahead in a thread, labelled, and written one by one; no photo takes another down."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+import numpy as np
+
+from ls_backend.files import OutputError, atomic_write
+from ls_backend.record import ImageRecord, RecordError, RunStamp, SourceFile, from_segmentation, to_segmentation
+from ls_backend.run_folder import fingerprint
+from zgcore.errors import ImageError
+from zgcore.images import load_image
+
+if TYPE_CHECKING:
+    import os
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from ls_backend.run_folder import RunFolder, Source
+    from zgcore import Segmentation
+
+log = logging.getLogger(__name__)
+
+Status = Literal["done", "skipped", "failed"]
+LONGEST_MESSAGE = 300
+
+
+class Config(Protocol):
+    """What the loop asks of a model's settings."""
+
+    def digest(self) -> str: ...
+
+
+class Segmenter(Protocol):
+    """What the loop asks of a model; `zgcore.ZeroGuidance` is one."""
+
+    @property
+    def version(self) -> str: ...
+    @property
+    def preset(self) -> str: ...
+    @property
+    def random_weights(self) -> bool: ...
+    @property
+    def config(self) -> Config: ...
+
+    def segment_many(self, images: Sequence[NDArray[np.uint8]]) -> list[Segmentation]: ...
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How the loop runs.
+
+    resume: keep whole results of unchanged photos made with the same settings.
+    overlays: write overlays/NAME.png.
+    batch: images the model gets together.
+    """
+
+    resume: bool = True
+    overlays: bool = True
+    batch: int = 1
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one input."""
+
+    source: Source
+    status: Status
+    record: ImageRecord
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    source: Source
+    file: SourceFile
+    image: NDArray[np.uint8]
+
+
+def stamp_of(model: Segmenter) -> RunStamp:
+    """What a model's results are marked with."""
+    return RunStamp(model.preset, model.config.digest(), model.version, model.random_weights)
+
+
+def label_images(
+    model: Segmenter, folder: RunFolder, sources: Sequence[Source], options: RunOptions
+) -> Iterator[Outcome]:
+    """Label photos and write each one's record, embeddings and overlay before its outcome is given.
+
+    A photo that cannot be read, or that the model fails on, is an outcome like any other. Raises OutputError where the
+    folder cannot be written. May be left at any time (KeyboardInterrupt): what was given is on disk.
+    """
+    stamp = stamp_of(model)
+    pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-ahead")
+    batch: list[_Loaded] = []
+    try:
+        for ready in _read_ahead(pool, folder, sources, stamp, options):
+            if isinstance(ready, Outcome):
+                if ready.status == "failed":
+                    folder.save_failure(ready.record)
+                yield ready
+                continue
+            batch.append(ready)
+            if len(batch) >= options.batch:
+                yield from _label(model, folder, batch, stamp, options)
+                batch = []
+        yield from _label(model, folder, batch, stamp, options)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _read_ahead(
+    pool: ThreadPoolExecutor, folder: RunFolder, sources: Sequence[Source], stamp: RunStamp, options: RunOptions
+) -> Iterator[Outcome | _Loaded]:
+    """Prepared inputs in their order, at most a batch and one more in memory."""
+    waiting: deque[Future[Outcome | _Loaded]] = deque()
+    for source in sources:
+        waiting.append(pool.submit(_prepare, folder, source, stamp, options))
+        if len(waiting) > options.batch:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+def _prepare(folder: RunFolder, source: Source, stamp: RunStamp, options: RunOptions) -> Outcome | _Loaded:
+    """In the reading thread: keep what is done, else read the photo."""
+    if options.resume and (record := folder.done(source, stamp)):
+        try:
+            if options.overlays and not folder.overlay_path(source.name).is_file():
+                write_overlay(folder, record, load_image(source.path))
+            return Outcome(source, "skipped", record)
+        except (ImageError, RecordError) as error:
+            log.debug("%s: its record is of no use, it is made again", source.path, exc_info=error)
+    file = SourceFile(str(source.path.absolute()), 0, 0, "")
+    try:
+        image = load_image(source.path)
+        return _Loaded(source, fingerprint(source.path), image)
+    except Exception as error:
+        return _failure(source, file, stamp, error)
+
+
+def _label(
+    model: Segmenter, folder: RunFolder, batch: Sequence[_Loaded], stamp: RunStamp, options: RunOptions
+) -> Iterator[Outcome]:
+    """Segment a batch; where that fails and it holds several images, each on its own."""
+    if not batch:
+        return
+    try:
+        results = model.segment_many([item.image for item in batch])
+    except Exception as error:
+        if len(batch) > 1:
+            log.debug("a batch of %d failed, its images are tried alone", len(batch), exc_info=error)
+            for item in batch:
+                yield from _label(model, folder, [item], stamp, options)
+            return
+        yield _saved_failure(folder, batch[0], stamp, error)
+        return
+    for item, result in zip(batch, results, strict=True):
+        yield _save(folder, item, result, stamp, options)
+
+
+def _save(folder: RunFolder, item: _Loaded, result: Segmentation, stamp: RunStamp, options: RunOptions) -> Outcome:
+    """Write one image's files. What the disk refuses ends the run; what the result lacks fails the image."""
+    try:
+        record = from_segmentation(item.source.name, item.file, stamp, result)
+        if options.overlays:
+            write_overlay(folder, record, item.image)
+        else:
+            folder.overlay_path(item.source.name).unlink(missing_ok=True)
+        folder.save(record, result.embeddings)
+    except OutputError:
+        raise
+    except Exception as error:
+        return _saved_failure(folder, item, stamp, error)
+    return Outcome(item.source, "done", record)
+
+
+def write_overlay(folder: RunFolder, record: ImageRecord, image: NDArray[np.uint8]) -> None:
+    """Write overlays/NAME.png from a record and its (H, W, 3) uint8 photo. RecordError where the two do not fit."""
+    from PIL import Image
+
+    from zgcore.render import overlay
+
+    if image.shape[:2] != (record.height, record.width):
+        raise RecordError(f"{record.name}: the photo is not of the size of its record")
+    picture = Image.fromarray(overlay(image, to_segmentation(record)))
+    with atomic_write(folder.overlay_path(record.name)) as handle:
+        picture.save(handle, "PNG")
+
+
+def _saved_failure(folder: RunFolder, item: _Loaded, stamp: RunStamp, error: Exception) -> Outcome:
+    outcome = _failure(item.source, item.file, stamp, error)
+    folder.save_failure(outcome.record)
+    return outcome
+
+
+def _failure(source: Source, file: SourceFile, stamp: RunStamp, error: Exception) -> Outcome:
+    log.debug("%s failed", source.path, exc_info=error)
+    return Outcome(source, "failed", ImageRecord(source.name, file, stamp, error=_short(source.path, error)))
+
+
+def _short(path: Path | os.PathLike[str], error: Exception) -> str:
+    """One line for the summary. Image errors name their file themselves."""
+    lines = str(error).strip().splitlines()
+    if isinstance(error, ImageError):
+        message = lines[0] if lines else type(error).__name__
+    elif isinstance(error, MemoryError):
+        message = f"{path}: not enough memory; try a smaller image"
+    else:
+        message = f"{path}: {type(error).__name__}" + (f": {lines[0]}" if lines else "")
+    return message if len(message) <= LONGEST_MESSAGE else message[: LONGEST_MESSAGE - 1] + "…"

