@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,7 +19,6 @@ from zgcore.errors import ImageError
 from zgcore.images import load_image
 
 if TYPE_CHECKING:
-    import os
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -137,10 +137,11 @@ def _prepare(folder: RunFolder, source: Source, stamp: RunStamp, options: RunOpt
             return Outcome(source, "skipped", record)
         except (ImageError, RecordError) as error:
             log.debug("%s: its record is of no use, it is made again", source.path, exc_info=error)
-    file = SourceFile(str(source.path.absolute()), 0, 0, "")
+    file = SourceFile(os.path.abspath(source.path), 0, 0, "")
     try:
-        image = load_image(source.path)
-        return _Loaded(source, fingerprint(source.path), image)
+        if source.path.is_file():  # taken before the pixels: if the photo changes in between, it is made again
+            file = fingerprint(source.path)
+        return _Loaded(source, file, load_image(source.path))
     except Exception as error:
         return _failure(source, file, stamp, error)
 
@@ -205,7 +206,7 @@ def _failure(source: Source, file: SourceFile, stamp: RunStamp, error: Exception
     return Outcome(source, "failed", ImageRecord(source.name, file, stamp, error=_short(source.path, error)))
 
 
-def _short(path: Path | os.PathLike[str], error: Exception) -> str:
+def _short(path: Path, error: Exception) -> str:
     """One line for the summary. Image errors name their file themselves."""
     lines = str(error).strip().splitlines()
     if isinstance(error, ImageError):

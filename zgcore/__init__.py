@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from zgcore import _torchvision
 from zgcore.segmentation import Segment, Segmentation, SegmentTree
 
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = ["Segment", "SegmentTree", "Segmentation", "ZeroGuidance", "__version__", "load_image"]
+
+_torchvision.install()
 
 _LAZY = {"ZeroGuidance": "zgcore.pipeline", "load_image": "zgcore.images"}
 

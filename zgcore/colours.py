@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
 # Saturated enough to show on a photo at half opacity, none near black, white or grey; the first are used most.
 PALETTE: Final = (
-    "3d8bff ff9a1f 00d9c0 c2185b b4ef8c 8e44d6 f5d90a ff6b81 8d6e00 2fc6ff "
-    "d98cd0 009b59 ffb3a7 5b3df5 d6b86b c03be0 7fb800 ff5a36 86d8d0 995a8c"
-).split()
+    "3d8bff", "ff9a1f", "00d9c0", "c2185b", "b4ef8c", "8e44d6", "f5d90a", "ff6b81", "8d6e00", "2fc6ff",
+    "d98cd0", "009b59", "ffb3a7", "5b3df5", "d6b86b", "c03be0", "7fb800", "ff5a36", "86d8d0", "995a8c",
+)  # fmt: skip
 
 # Colours further apart than this (Oklab) all count as clearly different, so the palette's order decides among them.
 FAR_APART: Final = 0.22

@@ -171,7 +171,8 @@ def _check_size(size: tuple[int, int], name: str, max_pixels: int) -> None:
         raise ImageFormatError(f"{name}: the image is {width} x {height} and has no pixels")
     if width * height > max_pixels:
         raise ImageTooLarge(
-            f"{name}: {width} x {height} is more than the limit of {max_pixels:,} pixels; scale it down or raise the limit"
+            f"{name}: {width} x {height} is more than the limit of {max_pixels:,} pixels; "
+            "scale it down or raise the limit"
         )
 
 
@@ -258,7 +259,7 @@ def resize_shorter(image: NDArray[np.uint8], size: int, resample: Resample = "la
 
 
 def thumbnail(image: NDArray[np.uint8], longest: int, resample: Resample = "lanczos") -> NDArray[np.uint8]:
-    """(H, W, 3) uint8 -> the same with its longer side at most `longest` pixels, at least 1 each way; never enlarged."""
+    """(H, W, 3) uint8 -> the same with its longer side at most `longest` pixels, never enlarged."""
     height, width = image.shape[:2]
     if max(height, width) <= longest:
         return image

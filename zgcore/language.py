@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import DynamicCache
 
-from zgcore import _torchvision  # noqa: F401
 from zgcore.errors import ConfigError
 
 if TYPE_CHECKING:

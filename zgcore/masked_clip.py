@@ -128,11 +128,11 @@ class MaskedClip:
     def encode_prepared(self, prepared: Tensor, masks: Tensor) -> Tensor:
         if masks.ndim != 3:
             raise ValueError(f"masks must be (n, h, w), not {tuple(masks.shape)}")
+        if not len(masks):
+            return torch.empty(0, self.visual.output_dim)
         masks = area_average(masks.to(prepared.device, torch.float32), *self.grid)  # (n, gh, gw)
         keys = F.pad(masks.flatten(1), (1, 0), value=1.0)  # (n, t): the global token is always seen
         chunks = [self._encode_chunk(prepared, part) for part in keys.split(self._chunk_size(prepared))]
-        if not chunks:
-            return torch.empty(0, self.visual.output_dim)
         return torch.cat(chunks).float()
 
     def _chunk_size(self, hidden: Tensor) -> int:

@@ -102,15 +102,13 @@ def place_labels(
             y, x = spot[0] + box[0].start, spot[1] + box[1].start
             h, w = -(-height // step), -(-width // step)
             blocked[y : y + h, x : x + w] = True
-            placed.append(
-                PlacedLabel(segment, lines, (x + w / 2) * step, (y + h / 2) * step, width, height, size)
-            )
+            placed.append(PlacedLabel(segment, lines, (x + w / 2) * step, (y + h / 2) * step, width, height, size))
             break
     return placed
 
 
 def poles(index_map: NDArray[np.int32], count: int, style: LabelStyle) -> NDArray[np.float64]:
-    """(count, 2) x, y of each segment's pole of inaccessibility as shares of width and height; nan where it is empty."""
+    """(count, 2) x, y of each segment's pole of inaccessibility, as shares of the image; nan if it is empty."""
     step = -(-max(index_map.shape) // style.search_side)
     small = index_map[::step, ::step]
     points = np.full((count, 2), np.nan)

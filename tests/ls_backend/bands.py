@@ -73,7 +73,7 @@ class SlowBands(BandSegmenter):
 
 
 if __name__ == "__main__":
-    from ls_backend import cli
+    from ls_backend import cli, cli_label
 
-    cli.build_model = lambda options: SlowBands()
+    cli_label.build_model = lambda options: SlowBands()
     sys.exit(cli.main(sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""Eight photos that ship with the package, so that everything can be tried at once. ATTRIBUTION.md says whose they are."""
+"""Eight photos that ship with the package, to try everything with. ATTRIBUTION.md says whose they are."""
 
 from __future__ import annotations
 

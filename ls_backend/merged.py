@@ -1,0 +1,110 @@
+"""The files that gather a run: written whole at its end, and after Ctrl-C, with one record in memory at a time."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import zgcore
+from ls_backend.exports.coco import coco_pieces
+from ls_backend.exports.labelstudio import data_uri, local_files_url, task_pieces
+from ls_backend.files import OutputError, atomic_write
+from ls_backend.gallery import write_pages
+from zgcore.errors import ConfigError, ImageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Sequence
+
+    from ls_backend.exports import NumberedRecord
+    from ls_backend.run_folder import RunRecords
+
+FORMATS = ("coco", "labelstudio", "png", "html")
+EMBED_LIMIT = 100 * 2**20
+"""Bytes of photos that labelstudio.json carries itself. Label Studio takes uploads of up to 250 MB."""
+
+LABELLING_CONFIG = "free_text.xml"
+
+
+def write_merged(
+    records: RunRecords, formats: Collection[str], image_url: Callable[[NumberedRecord], str]
+) -> dict[str, Path]:
+    """Write annotations.json, labelstudio.json with its labelling config, and index.html, as `formats` ask for.
+
+    Returns the files by what they are. Raises OutputError where the folder cannot be written.
+    """
+    root, written = records.folder.root, {}
+    if "coco" in formats:
+        written["coco"] = _write(root / "annotations.json", coco_pieces(records, records.stamp))
+    if "labelstudio" in formats:
+        written["labelstudio"] = _write(root / "labelstudio.json", task_pieces(records, image_url))
+        written["labelstudio_config"] = root / "labelstudio_config.xml"
+        with templates_folder().joinpath(LABELLING_CONFIG).open("rb") as template:
+            with atomic_write(written["labelstudio_config"]) as handle:
+                shutil.copyfileobj(template, handle)
+    if "png" in formats:
+        written["overlays"] = records.folder.overlays
+    if "html" in formats:
+        written["html"] = write_pages(records)
+    return written
+
+
+def _write(path: Path, pieces: Iterable[str]) -> Path:
+    with atomic_write(path) as handle:
+        handle.writelines(piece.encode() for piece in pieces)
+    return path
+
+
+def templates_folder() -> Path:
+    """Where the labelling configs are: inside the installed package, or beside it in a checkout."""
+    package = Path(zgcore.__file__).parent
+    for folder in (package / "templates", package.parent / "templates"):
+        if folder.joinpath(LABELLING_CONFIG).is_file():
+            return folder
+    raise OutputError("the labelling configs are missing from this installation; install zeroguide again")
+
+
+def image_links(paths: Sequence[Path], image_root: Path | None) -> Callable[[NumberedRecord], str]:
+    """How labelstudio.json names its photos.
+
+    With `image_root`, Label Studio's LOCAL_FILES_DOCUMENT_ROOT, as files that it serves from there. Without, the
+    photos travel inside the file, so that one upload shows everything; above EMBED_LIMIT that is no longer practical,
+    and they are named as files served from the parent of the folder that holds them all.
+
+    Raises ConfigError where a photo is not below `image_root`.
+    """
+    if image_root is not None:
+        return _served(paths, image_root)
+    if sum(path.stat().st_size for path in paths if path.is_file()) > EMBED_LIMIT:
+        return _served(paths, default_image_root(paths))
+    return _embedded
+
+
+def default_image_root(paths: Sequence[Path]) -> Path:
+    """A document root for the photos: their storage has to be a folder strictly below it, hence the parent."""
+    from ls_backend.run_folder import common_folder
+
+    return common_folder(paths).resolve().parent
+
+
+def embeds(links: Callable[[NumberedRecord], str]) -> bool:
+    """True if the photos travel inside labelstudio.json."""
+    return links is _embedded
+
+
+def _embedded(entry: NumberedRecord) -> str:
+    try:
+        return data_uri(Path(entry.record.source.path))
+    except (OSError, ImageError):  # the photo went away since it was labelled: its task stays, without a picture
+        return entry.file_name
+
+
+def _served(paths: Sequence[Path], root: Path) -> Callable[[NumberedRecord], str]:
+    urls = {}
+    for path in paths:
+        try:
+            urls[os.path.abspath(path)] = local_files_url(path, root)
+        except ValueError as error:
+            raise ConfigError(f"{path} is not below --image-root {root}; name a folder that holds all photos") from error
+    return lambda entry: urls[entry.record.source.path]

@@ -1,0 +1,11 @@
+"""zgcore is imported before anything that needs torchvision, and runs are quiet and repeatable."""
+
+import os
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import torch
+
+import zgcore  # noqa: F401
+
+torch.set_num_threads(1)  # the models are tiny: one thread is faster than the coordination of two

@@ -1,0 +1,91 @@
+"""Cached candidate features against texts encoded one by one."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from tests import golden
+from zgcore.continuations import Continuations, TokenTexts
+from zgcore.language import ContextModel
+
+CLIP = golden.text_tower()
+LM = ContextModel(golden.language_model(), golden.gpt2_tokenizer())
+GENERATOR = np.random.default_rng(0)
+
+
+def plain(prefixes: list[str], ids: torch.Tensor, embeddings: torch.Tensor) -> torch.Tensor:
+    rows = []
+    for prefix, tokens, embedding in zip(prefixes, ids.tolist(), embeddings, strict=True):
+        texts = [prefix + LM.tokenizer.decode([token], clean_up_tokenization_spaces=False) for token in tokens]
+        rows.append(F.normalize(CLIP.encode_plain(texts), dim=-1) @ embedding)
+    return torch.stack(rows)
+
+
+def sample(rows: int, k: int) -> tuple[torch.Tensor, torch.Tensor]:
+    ids = torch.from_numpy(GENERATOR.integers(0, 50257, (rows, k)))
+    return ids, F.normalize(torch.from_numpy(GENERATOR.standard_normal((rows, 64)).astype(np.float32)), dim=-1)
+
+
+@pytest.mark.parametrize(
+    "prefixes",
+    [
+        ["Image of a", "Image of a", "Image of a cat"],
+        ["Image of a caf\u00e9 ", "Image of a &am", "x" * 90],
+    ],
+)
+def test_equal_to_texts_encoded_one_by_one(prefixes):
+    continuations = Continuations(CLIP, LM)
+    ids, embeddings = sample(3, 60)
+    for _ in range(2):  # the second time from the cache
+        assert torch.allclose(
+            continuations.cosines(prefixes, ids, embeddings), plain(prefixes, ids, embeddings), atol=1e-5
+        )
+
+
+def test_repeated_pairs_are_encoded_once(monkeypatch):
+    continuations = Continuations(CLIP, LM)
+    ids, embeddings = sample(2, 30)
+    encoded = []
+    encode = CLIP.encode_continuations
+    monkeypatch.setattr(
+        CLIP, "encode_continuations", lambda heads, tails: encoded.append(len(tails)) or encode(heads, tails)
+    )
+    continuations.cosines(["Image of a", "Image of a"], ids, embeddings)
+    continuations.cosines(["Image of a", "Image of a"], ids.flip(0), embeddings)
+    continuations.cosines(["Image of a"], ids[:1], embeddings[:1])
+    assert encoded == [len(np.unique(ids))]
+
+
+def test_the_bank_is_bounded_and_stays_right():
+    continuations = Continuations(CLIP, LM, cache_mb=1)
+    continuations.capacity = 100
+    for number in range(12):
+        ids, embeddings = sample(2, 40)
+        prefixes = [f"Image of a {number % 5}", f"Image of a {number % 3} cat"]
+        got = continuations.cosines(prefixes, ids, embeddings)
+        assert torch.allclose(got, plain(prefixes, ids, embeddings), atol=1e-5)
+    assert len(continuations._bank) <= 100
+    used = sum(int((table >= 0).sum()) for table in continuations._tables.values())
+    assert used + len(continuations._free) == len(continuations._bank)
+
+
+def test_a_call_larger_than_the_bank():
+    continuations = Continuations(CLIP, LM)
+    continuations.capacity = 10
+    ids, embeddings = sample(2, 40)
+    prefixes = ["Image of a", "Image of a dog"]
+    assert torch.allclose(continuations.cosines(prefixes, ids, embeddings), plain(prefixes, ids, embeddings), atol=1e-5)
+
+
+def test_tokens_are_those_of_the_whole_text():
+    """Also where a candidate continues the last word, so that byte-pair merges reach into the prefix."""
+    texts = TokenTexts(CLIP, LM)
+    tokens = [*GENERATOR.integers(0, 50257, 1500).tolist(), 50256]
+    for prefix in ("Image of a", "Image of a cat", "Image of a&lt", "Image of a \ufffd", "Image of a don't"):
+        for token, (head, tail) in zip(tokens, texts.split(prefix, tokens), strict=True):
+            assert head + tail == CLIP.tokenize(prefix + texts.text(token)), (prefix, texts.text(token))
+            assert len(tail) > 0
+    (head, tail), (apart, _) = texts.split("Image of a cat", [11084, 3290])  # "fish", " dog"
+    assert CLIP.tokenize("Image of a catfish") == head + tail
+    assert len(head) == len(apart) - 1
