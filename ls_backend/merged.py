@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import zgcore
 from ls_backend.exports.coco import coco_pieces
 from ls_backend.exports.labelstudio import data_uri, local_files_url, task_pieces
 from ls_backend.files import OutputError, atomic_write
-from ls_backend.gallery import write_pages
+from ls_backend.record import RecordError, to_segmentation
 from zgcore.errors import ConfigError, ImageError
+from zgcore.gallery import gallery_item, templates_folder, write_gallery
+from zgcore.images import load_image
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from ls_backend.exports import NumberedRecord
     from ls_backend.run_folder import RunRecords
+    from zgcore.gallery import GalleryItem
 
 FORMATS = ("coco", "labelstudio", "png", "html")
 EMBED_LIMIT = 100 * 2**20
@@ -40,13 +41,12 @@ def write_merged(
     if "labelstudio" in formats:
         written["labelstudio"] = _write(root / "labelstudio.json", task_pieces(records, image_url))
         written["labelstudio_config"] = root / "labelstudio_config.xml"
-        with templates_folder().joinpath(LABELLING_CONFIG).open("rb") as template:
-            with atomic_write(written["labelstudio_config"]) as handle:
-                shutil.copyfileobj(template, handle)
+        with atomic_write(written["labelstudio_config"]) as handle:
+            handle.write(templates_folder().joinpath(LABELLING_CONFIG).read_bytes())
     if "png" in formats:
-        written["overlays"] = records.folder.overlays
+        written["png"] = records.folder.overlays
     if "html" in formats:
-        written["html"] = write_pages(records)
+        written["html"] = write_pages(records, "png" in formats)
     return written
 
 
@@ -56,13 +56,29 @@ def _write(path: Path, pieces: Iterable[str]) -> Path:
     return path
 
 
-def templates_folder() -> Path:
-    """Where the labelling configs are: inside the installed package, or beside it in a checkout."""
-    package = Path(zgcore.__file__).parent
-    for folder in (package / "templates", package.parent / "templates"):
-        if folder.joinpath(LABELLING_CONFIG).is_file():
-            return folder
-    raise OutputError("the labelling configs are missing from this installation; install zeroguide again")
+def write_pages(records: RunRecords, overlays: bool) -> Path:
+    """Write index.html and its further pages; pages of a longer earlier run go. Returns index.html."""
+    root, failures = records.folder.root, list(records.failures())
+
+    def items() -> Iterator[GalleryItem]:
+        for entry in records:
+            overlay = f"overlays/{entry.record.name}.png" if overlays else ""
+            try:
+                photo = load_image(entry.record.source.path)
+                yield gallery_item(entry.file_name, photo, to_segmentation(entry.record), overlay=overlay)
+            except (ImageError, RecordError, ValueError) as error:  # the photo went or changed since it was labelled
+                failures.append((entry.file_name, str(error)))
+
+    try:
+        pages = write_gallery(
+            root, items(), preset=records.stamp.preset, version=records.stamp.model_version, failures=failures
+        )
+        for page in set(root.glob("index-*.html")) - set(pages):
+            if page.stem.removeprefix("index-").isdecimal():
+                page.unlink()
+    except OSError as error:
+        raise OutputError(f"cannot write the gallery into {root}: {error.strerror or error}") from error
+    return pages[0]
 
 
 def image_links(paths: Sequence[Path], image_root: Path | None) -> Callable[[NumberedRecord], str]:
@@ -106,5 +122,5 @@ def _served(paths: Sequence[Path], root: Path) -> Callable[[NumberedRecord], str
         try:
             urls[os.path.abspath(path)] = local_files_url(path, root)
         except ValueError as error:
-            raise ConfigError(f"{path} is not below --image-root {root}; name a folder that holds all photos") from error
+            raise ConfigError(f"{path} is not below --image-root {root}; name a folder above all photos") from error
     return lambda entry: urls[entry.record.source.path]

@@ -89,7 +89,7 @@ class ImageRecord:
 
     @classmethod
     def from_json(cls, data: bytes) -> ImageRecord:
-        """The record of `to_json`. RecordError for anything else: cut short, of another schema, masks that do not add up."""
+        """The record of `to_json`. RecordError for bytes cut short, another schema, segments that leave gaps."""
         try:
             body = json.loads(data)
             if body.pop("schema") != SCHEMA:

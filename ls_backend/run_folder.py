@@ -1,8 +1,8 @@
 """The folder a run writes: one record an image the moment it is done, merged files at the end.
 
-    OUT/results/NAME.json     the record         OUT/annotations.json    COCO instances
-    OUT/results/NAME.npz      its embeddings     OUT/labelstudio.json    tasks with predictions
-    OUT/overlays/NAME.png     the picture        OUT/index.html          the gallery
+OUT/results/NAME.json     the record         OUT/annotations.json    COCO instances
+OUT/results/NAME.npz      its embeddings     OUT/labelstudio.json    tasks with predictions
+OUT/overlays/NAME.png     the picture        OUT/index.html          the gallery
 """
 
 from __future__ import annotations
@@ -169,6 +169,13 @@ class RunRecords:
             if record.source.path != os.path.abspath(source.path):
                 continue
             yield NumberedRecord(source.number, relative_name(source.path, self.root), record)
+
+    def failures(self) -> Iterator[tuple[str, str]]:
+        """File name and reason of the inputs that this run's settings gave no result for."""
+        for source in self.sources:
+            record = self.folder.load(source.name)
+            if record is not None and record.error is not None and record.stamp == self.stamp:
+                yield relative_name(source.path, self.root), record.error
 
 
 def relative_name(path: Path, root: Path) -> str:

@@ -5,12 +5,9 @@ from __future__ import annotations
 import logging
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
-
-import numpy as np
 
 from ls_backend.files import OutputError, atomic_write
 from ls_backend.record import ImageRecord, RecordError, RunStamp, SourceFile, from_segmentation, to_segmentation
@@ -19,8 +16,10 @@ from zgcore.errors import ImageError
 from zgcore.images import load_image
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from ls_backend.run_folder import RunFolder, Source

@@ -193,6 +193,7 @@ class _Forest:
             stale = torch.cat([orphans[~self.alive[self.nearest[orphans]]], new])
 
     def _merge(self, one: Tensor, other: Tensor) -> Tensor:
+        """Merge the clusters in slots `one` with those in `other`; returns the new ones' slots."""
         n = self.points_total
         made = n + len(self.merges.pairs) + torch.arange(len(one), device=self.device)
         self.merges.pairs += zip(self.ids[one].tolist(), self.ids[other].tolist(), strict=True)
@@ -440,9 +441,7 @@ def _cosine(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
     return float(one @ other) / norm if norm > 0 else 0.0
 
 
-def candidate_tree(
-    features: NDArray | Tensor, config: TreeConfig
-) -> tuple[tuple[int, ...], NDArray[np.int32]]:
+def candidate_tree(features: NDArray | Tensor, config: TreeConfig) -> tuple[tuple[int, ...], NDArray[np.int32]]:
     """(n, c) features of unit length -> the pruned tree's leaves and (n,) int32, each point's index into them.
 
     Raises ValueError as `merge_tree` does.

@@ -179,7 +179,7 @@ def test_truncated_files(kind, tmp_path):
 def test_damaged_pixels_are_told():
     data = bytearray(encoded(noise(), "PNG"))
     data[len(data) // 2] ^= 0xFF
-    with pytest.raises(errors.ImageTruncated, match="^image: the PNG data"):
+    with pytest.raises(errors.ImageTruncated, match=r"^image: the PNG data"):
         load_image(bytes(data))
 
 
@@ -211,7 +211,7 @@ def test_not_an_image(data):
 
 
 def test_no_pixels():
-    with pytest.raises(errors.ImageError, match="^image: "):
+    with pytest.raises(errors.ImageError, match=r"^image: "):
         load_image(png_claiming(0, 5))
 
 
@@ -226,7 +226,7 @@ def test_paths_that_are_no_files(tmp_path):
     (tmp_path / "empty.jpg").touch()
     with pytest.raises(errors.ImageEmpty, match=r"empty\.jpg: the file is empty"):
         load_image(tmp_path / "empty.jpg")
-    with pytest.raises(errors.ImageEmpty, match="^image: "):
+    with pytest.raises(errors.ImageEmpty, match=r"^image: "):
         load_image(b"")
     with pytest.raises(errors.ImageUnreadable, match="cannot be opened"):
         load_image("x" * 5000)

@@ -134,10 +134,10 @@ def test_small_segments_get_their_number_and_tiny_ones_nothing():
 
 def test_labels_the_font_cannot_draw_become_numbers():
     index_map = np.zeros((100, 200), np.int32)
-    for label in ("犬", "собака и кот", "🐶", "\u202e\u0000", "", " "):
+    for label in ("犬", "ψάρι", "café", "🐶", "\u202e\u0000", "", " "):
         placed = place_labels(index_map, [label], LabelStyle())
-        assert placed[0].lines == ("1",) or label.startswith("соб"), label
-    assert place_labels(index_map, ["café für Öl"], LabelStyle())[0].lines == ("café für Öl",)
+        assert placed[0].lines == ("1",), label
+    assert place_labels(index_map, ["cup & saucer (2)"], LabelStyle())[0].lines == ("cup & saucer (2)",)
 
 
 def test_reserved_room_is_kept_clear():
@@ -193,5 +193,5 @@ def test_wrong_sizes_and_opacity_are_refused():
     one = segmentation(np.zeros((4, 5)), ["x"])
     with pytest.raises(ValueError, match="the photo is"):
         overlay(np.zeros((5, 4, 3), np.uint8), one)
-    with pytest.raises(ValueError, match="opacity must be 0..1, not 2"):
+    with pytest.raises(ValueError, match="opacity must be"):
         overlay(np.zeros((4, 5, 3), np.uint8), one, opacity=2)

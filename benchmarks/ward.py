@@ -1,0 +1,140 @@
+"""Ward clustering without connectivity: zgcore.ward against scipy, fastcluster and scikit-learn.
+
+    python benchmarks/ward.py                  # 11,881 x 384, a 224 x 224 image at stride 2
+    python benchmarks/ward.py --large          # and 50,176 x 384 (methods that hold n x n distances are left out)
+    python benchmarks/ward.py --features F.npy # real ones, (n, c)
+
+Every run is a process of its own, so that its peak memory is its own; methods take turns, so that a busy machine
+slows all of them. Prints medians, the ratio to zgcore within each turn, and whether the cut at 20 agrees.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+LEAVES = 20
+METHODS = {"zgcore": "zgcore", "scipy": "scipy", "fastcluster": "fastcluster", "sklearn": "sklearn"}  # name -> module
+LARGE = 20_000  # beyond, n x n float64 distances are left out
+MIB = 1024  # ru_maxrss counts KiB on Linux
+
+
+def made_up(n: int, c: int, seed: int = 0) -> np.ndarray:
+    """(n, c) float32 unit vectors around 50 centres."""
+    rng = np.random.default_rng(seed)
+    features = 0.7 * rng.normal(size=(50, c))[rng.integers(0, 50, n)] + 0.3 * rng.normal(size=(n, c))
+    return (features / np.linalg.norm(features, axis=1, keepdims=True)).astype(np.float32)
+
+
+def cluster(method: str, features: np.ndarray) -> tuple[float, np.ndarray]:
+    """Seconds, without imports, and the (n - 1, 4) linkage."""
+    if method == "zgcore":
+        from zgcore.ward import merge_tree as run
+
+        run(features[:256])  # thread pools start here
+    elif method == "scipy":
+        from scipy.cluster.hierarchy import linkage
+
+        features = features.astype(np.float64)
+
+        def run(x: np.ndarray) -> np.ndarray:
+            return linkage(x, "ward")
+    elif method == "fastcluster":
+        import fastcluster
+
+        features = features.astype(np.float64)
+
+        def run(x: np.ndarray) -> np.ndarray:
+            return fastcluster.linkage(x, "ward")
+    else:
+        from sklearn.cluster import ward_tree
+
+        def run(x: np.ndarray) -> np.ndarray:
+            merges, _, _, _, heights = ward_tree(x, return_distance=True)
+            return np.column_stack([np.sort(merges, axis=1), heights, np.zeros(len(merges))])
+
+    begin = time.perf_counter()
+    tree = run(features)
+    return time.perf_counter() - begin, tree
+
+
+def child(method: str, features: Path, out: Path) -> None:
+    array = np.load(features)
+    seconds, tree = cluster(method, array)
+    np.save(out, tree)
+    print(json.dumps({"seconds": seconds, "mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MIB}))
+
+
+def measure(method: str, features: Path) -> dict[str, Any]:
+    out = features.with_name("tree.npy")
+    command = [sys.executable, __file__, "--child", method, str(features), str(out)]
+    answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return {**json.loads(answer.splitlines()[-1]), "tree": np.load(out)}
+
+
+def same_cut(one: np.ndarray, other: np.ndarray) -> bool:
+    from zgcore.ward import cut_tree
+
+    a, b = cut_tree(one, LEAVES)[1], cut_tree(other, LEAVES)[1]
+    return len(set(zip(a.tolist(), b.tolist(), strict=True))) == len(set(a.tolist())) == len(set(b.tolist()))
+
+
+def compare(features: np.ndarray, repeats: int) -> str:
+    n, c = features.shape
+    methods = [name for name, module in METHODS.items() if importlib.util.find_spec(module)]
+    if n > LARGE:
+        methods = methods[:1]
+    runs: dict[str, list[dict[str, Any]]] = {name: [] for name in methods}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "features.npy"
+        np.save(path, features)
+        for _ in range(repeats):
+            for name in methods:
+                runs[name].append(measure(name, path))
+    ours = runs["zgcore"]
+    lines = [
+        f"\n{n:,} x {c}\n",
+        f"| method | seconds | times zgcore's | peak MiB | largest relative height error | same cut at {LEAVES} |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, results in runs.items():
+        ratio = statistics.median(one["seconds"] / mine["seconds"] for one, mine in zip(results, ours, strict=True))
+        reference, mine = results[0]["tree"], ours[0]["tree"]
+        error = np.max(np.abs(reference[:, 2] - mine[:, 2]) / np.maximum(reference[:, 2], np.finfo(float).tiny))
+        lines.append(
+            f"| {name} | {statistics.median(r['seconds'] for r in results):.1f} | {ratio:.1f} "
+            f"| {max(r['mib'] for r in results):.0f} | {error:.0e} | {'yes' if same_cut(reference, mine) else 'NO'} |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--points", type=int, default=11_881)
+    parser.add_argument("--features", type=Path, help="an (n, c) array in an .npy file")
+    parser.add_argument("--large", action="store_true", help="50,176 points too")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        method, features, out = options.child
+        child(method, Path(features), Path(out))
+        return
+    print(compare(np.load(options.features) if options.features else made_up(options.points, 384), options.repeats))
+    if options.large:
+        print(compare(made_up(50_176, 384), 1))
+
+
+if __name__ == "__main__":
+    main()
