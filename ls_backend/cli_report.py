@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 FREQUENT_LABELS = 8
 FAILURES_SHOWN = 20
+WIDTH_WITHOUT_TERMINAL = 200  # columns; wide enough that tables in logs keep their words whole
 
 
 def printable(text: str) -> str:
@@ -37,7 +38,13 @@ def printable(text: str) -> str:
 def console(stream: TextIO | IO[str]) -> Console:
     """A console without any control codes unless the stream is a terminal."""
     terminal = stream.isatty()
-    return Console(file=stream, force_terminal=terminal, no_color=None if terminal else True, highlight=False)
+    return Console(
+        file=stream,
+        force_terminal=terminal,
+        no_color=None if terminal else True,
+        width=None if terminal else WIDTH_WITHOUT_TERMINAL,
+        highlight=False,
+    )
 
 
 @dataclass

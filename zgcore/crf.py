@@ -110,7 +110,7 @@ def upsample(maps: NDArray[np.float32], height: int, width: int) -> NDArray[np.f
     y0, y1, fy = _positions(maps.shape[1], height)
     x0, x1, fx = _positions(maps.shape[2], width)
     maps = np.asarray(maps, dtype=np.float32)
-    wide = maps[:, :, x0] * (1 - fx) + maps[:, :, x1] * fx  # (k, h, width)
+    wide: NDArray[np.float32] = maps[:, :, x0] * (1 - fx) + maps[:, :, x1] * fx  # (k, h, width)
     return wide[:, y0] * (1 - fy[:, None]) + wide[:, y1] * fy[:, None]
 
 

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 
 class DenseFeatures(Protocol):
-    """image -> a grid of features that candidates are clustered from."""
+    """image -> a grid of features that candidates are clustered from. `module` holds its weights."""
+
+    module: nn.Module
 
     def __call__(self, image: NDArray[np.uint8]) -> Tensor:
         """(H, W, 3) uint8 -> (gh, gw, c) float32."""
@@ -36,7 +38,7 @@ class DinoKeys:
     def __init__(self, vit: nn.Module, config: DinoConfig) -> None:
         if getattr(vit, "num_prefix_tokens", 1) != 1 or vit.cls_token is None:
             raise TypeError("DinoKeys needs a vision transformer with a global token and no registers")
-        self.vit = vit
+        self.module = self.vit = vit
         self.config = config
         self.patch = int(vit.patch_embed.patch_size[0])
 

@@ -12,7 +12,8 @@ from scipy.cluster.hierarchy import fcluster, is_valid_linkage, linkage
 from scipy.spatial.distance import pdist
 
 from zgcore.config import TreeConfig
-from zgcore.ward import BLOCK_BYTES, _linkage, candidate_tree, cut_tree, merge_tree, prune
+from zgcore.nearest import BLOCK_BYTES
+from zgcore.ward import _linkage, candidate_tree, cut_tree, merge_tree, prune
 
 RNG = np.random.default_rng(0)
 

@@ -1,0 +1,91 @@
+"""The modules of the mini preset, put together from timm, open_clip and transformers.
+
+Vision: an open_clip `VisionTransformer` whose patch embedding is the frozen trunk and a 2 x 2 projection of its
+features (timm's hybrid embedding is the pattern). Text: open_clip's causal text transformer on CLIP's byte-pair
+tokens, the merges cut to the most frequent. Language: a small GPT-2 on whole words.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
+from open_clip.tokenizer import SimpleTokenizer
+from torch import nn
+
+from zgcore.mini.trunk import TRUNK_MEAN, TRUNK_STD, Trunk, TrunkFeatures
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+IMAGE_SIZE = 448
+TOKEN_STRIDE = 32
+EMBED_DIM = 384  # Sentence-BERT's
+VISION_WIDTH, VISION_LAYERS, VISION_HEAD = 256, 5, 64
+TEXT_WIDTH, TEXT_LAYERS, TEXT_HEADS = 256, 4, 4
+CONTEXT_LENGTH = 32
+BPE_TOKENS = 16_000
+TRUNK_CHANNELS = 48 + 120 + 352
+
+MINI_MEAN, MINI_STD = TRUNK_MEAN, TRUNK_STD
+
+
+class TrunkEmbedding(nn.Module):
+    """In place of a patch embedding: (b, 3, S, S) -> (b, width, S / 32, S / 32)."""
+
+    def __init__(self, trunk: Trunk, width: int) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.register_buffer("mean", torch.zeros(TRUNK_CHANNELS))
+        self.register_buffer("scale", torch.ones(TRUNK_CHANNELS))
+        self.proj = nn.Conv2d(TRUNK_CHANNELS, width, 2, 2)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return self.project(join(self.trunk(pixels)))
+
+    def project(self, features: Tensor) -> Tensor:
+        """(b, 520, h / 16, w / 16) joined trunk features -> (b, width, h / 32, w / 32)."""
+        return self.proj((features - self.mean[:, None, None]) * self.scale[:, None, None])
+
+
+def join(features: TrunkFeatures) -> Tensor:
+    """All stages at stride 16: (b, 520, h / 16, w / 16)."""
+    return torch.cat([F.avg_pool2d(features.stride8, 2), features.stride16, features.last], dim=1)
+
+
+def build_clip(trunk: Trunk | None = None) -> CLIP:
+    """An open_clip model of both towers, weights random but for the trunk's."""
+    vision = CLIPVisionCfg(
+        layers=VISION_LAYERS,
+        width=VISION_WIDTH,
+        head_width=VISION_HEAD,
+        patch_size=TOKEN_STRIDE,
+        image_size=IMAGE_SIZE,
+    )
+    text = CLIPTextCfg(
+        context_length=CONTEXT_LENGTH, vocab_size=BPE_TOKENS, width=TEXT_WIDTH, heads=TEXT_HEADS, layers=TEXT_LAYERS
+    )
+    model = CLIP(EMBED_DIM, vision, text)
+    model.visual.conv1 = TrunkEmbedding(trunk or Trunk(), VISION_WIDTH)
+    return model
+
+
+class MiniTokenizer(SimpleTokenizer):
+    """CLIP's byte-pair tokenizer with only its first merges, `BPE_TOKENS` tokens in all."""
+
+    def __init__(self) -> None:
+        super().__init__(context_length=CONTEXT_LENGTH)
+        specials = [self.decoder[token] for token in self.all_special_ids]
+        plain = [self.decoder[token] for token in range(BPE_TOKENS - len(specials))]
+        merges = BPE_TOKENS - len(specials) - 2 * len(self.byte_encoder)
+        self.encoder = {token: number for number, token in enumerate([*plain, *specials])}
+        self.decoder = {number: token for token, number in self.encoder.items()}
+        self.bpe_ranks = {pair: rank for pair, rank in self.bpe_ranks.items() if rank < merges}
+        self.cache = {special: special for special in specials}
+        self.vocab_size = len(self.encoder)
+        self.all_special_ids = [self.encoder[special] for special in specials]
+        self.sot_token_id, self.eot_token_id = self.all_special_ids

@@ -1,0 +1,122 @@
+"""Named settings: the presets that ship, and presets kept as a folder of settings and weights."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
+
+from zgcore.config import ClipConfig, DinoConfig, PipelineConfig, ZeroCapConfig
+from zgcore.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+PRESET_FILE = "preset.json"
+
+PRESETS: dict[str, PipelineConfig] = {
+    "paper": PipelineConfig(preset="paper"),
+    "base": PipelineConfig(
+        preset="base",
+        dino=DinoConfig(stride=4),
+        clip=ClipConfig(model="ViT-B-16-quickgelu", pretrained="openai"),
+        zerocap=ZeroCapConfig(model="distilbert/distilgpt2"),
+    ),
+}
+
+# Presets whose weights are installed with the package: there is nothing to pull for them.
+BUNDLED: frozenset[str] = frozenset()
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """ "; did you mean 'x'?" for the closest known name, or an empty string where none is close."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def get_preset(name: str | os.PathLike[str]) -> PipelineConfig:
+    """The settings of a preset, by its name or by a folder that holds a preset.json.
+
+    Raises ConfigError for a name that is neither, and for settings that cannot be read.
+    """
+    if str(name) in PRESETS:
+        return PRESETS[str(name)]
+    if Path(name).is_dir():
+        return load_preset(Path(name))
+    hint = did_you_mean(str(name), PRESETS)
+    raise ConfigError(f"there is no preset {str(name)!r}{hint} (presets: {', '.join(PRESETS)}; or a folder)")
+
+
+def save_preset(config: PipelineConfig, folder: Path) -> Path:
+    """Write the settings to `folder`/preset.json, whole or not at all, and return the file. Makes the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / PRESET_FILE
+    partial = file.with_name(f".{PRESET_FILE}.partial")
+    partial.write_text(json.dumps(dataclasses.asdict(config), indent=2) + "\n", encoding="utf-8")
+    partial.replace(file)
+    return file
+
+
+def load_preset(folder: Path) -> PipelineConfig:
+    """The settings in `folder`/preset.json; what the file leaves out has its default.
+
+    Raises ConfigError if the file is missing or not JSON, names a setting that does not exist, or holds a value of the
+    wrong type or out of bounds.
+    """
+    file = folder / PRESET_FILE
+    try:
+        settings = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{folder} is not a preset: it has no {PRESET_FILE}") from None
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{file} is not JSON: {error}") from None
+    try:
+        return _read_dataclass(PipelineConfig, settings, "")
+    except ConfigError as error:
+        raise ConfigError(f"{file}: {error}") from None
+
+
+def _read_dataclass(kind: type, settings: object, where: str) -> Any:
+    """An instance of the dataclass `kind` from a JSON object; `where` is the path to it, for messages."""
+    if not isinstance(settings, dict):
+        raise ConfigError(f"{where or 'the preset'} must be an object, not {_json_type(settings)}")
+    types = get_type_hints(kind)
+    prefix = f"{where}." if where else ""
+    for name in settings:
+        if name not in types:
+            raise ConfigError(f"there is no setting {prefix}{name}{did_you_mean(name, types)}")
+    return kind(**{name: _read_value(types[name], value, prefix + name) for name, value in settings.items()})
+
+
+def _read_value(kind: Any, value: object, where: str) -> object:
+    if dataclasses.is_dataclass(kind):
+        return _read_dataclass(kind, value, where)  # type: ignore[arg-type]
+    if get_origin(kind) is Literal:
+        if value not in get_args(kind):
+            raise ConfigError(f"{where} must be one of {', '.join(map(repr, get_args(kind)))}, not {value!r}")
+        return value
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is not kind:  # exact: true is no number
+        raise ConfigError(f"{where} must be {_JSON_TYPES[kind]}, not {_json_type(value)}")
+    return value
+
+
+_JSON_TYPES: dict[type, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    dict: "an object",
+    list: "a list",
+    type(None): "null",
+}
+
+
+def _json_type(value: object) -> str:
+    return _JSON_TYPES[type(value)]
