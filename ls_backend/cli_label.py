@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ls_backend.cli_params import OneOf, Words
+from ls_backend.cli_params import Device, OneOf, Words
 from ls_backend.cli_report import RunReport, Watcher, streams
 from ls_backend.exports import compact
 from ls_backend.merged import FORMATS, default_image_root, embeds, image_links, write_merged
@@ -19,6 +19,7 @@ from ls_backend.run_folder import RunFolder, RunRecords, common_folder, name_sou
 from ls_backend.runner import RunOptions, Segmenter, label_images, stamp_of
 from zgcore.errors import ImageError
 from zgcore.images import find_images
+from zgcore.presets import PRESETS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
     from ls_backend.run_folder import Source
 
-PRESETS = ("mini", "base", "paper")
-DEVICES = ("auto", "cpu", "cuda")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 EXIT_FAILURES, EXIT_INTERRUPTED = 1, 130
 
@@ -67,13 +66,14 @@ class LabelOptions:
 )
 @click.option(
     "--preset",
-    type=OneOf(PRESETS, folder=True),
+    type=OneOf(tuple(PRESETS), folder=True),
     default="mini",
     show_default=True,
-    help="mini: small weights that ship with zeroguide. base: for modest GPUs. paper: the published settings.",
+    help="mini: small weights that ship with zeroguide. base: for modest GPUs. paper: the published settings. "
+    "untrained: random weights, to try the plumbing.",
 )
 @click.option(
-    "--device", type=OneOf(DEVICES), default="auto", show_default=True, help="auto takes a GPU if there is one."
+    "--device", type=Device(), default="auto", show_default=True, help="auto takes a GPU if there is one."
 )
 @click.option(
     "--weights",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,6 +50,18 @@ class OneOf(click.ParamType):
             choices = ", ".join(self.words) + (" or a folder" if self.folder else "")
             self.fail(f'"{value}" is not one of {choices}.{did_you_mean(value, self.words)}', param, ctx)
         return value
+
+
+class Device(OneOf):
+    """auto, cpu, cuda, or one of several GPUs."""
+
+    name = "device"
+
+    def __init__(self) -> None:
+        super().__init__(("auto", "cpu", "cuda", "cuda:N"))
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return value if re.fullmatch(r"cuda:\d+", value) else super().convert(value, param, ctx)
 
 
 class Words(OneOf):

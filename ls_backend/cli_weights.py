@@ -11,16 +11,18 @@ from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
-from ls_backend.cli_label import PRESETS
 from ls_backend.cli_params import OneOf, SuggestingGroup
 from ls_backend.cli_report import console, printable
 from ls_backend.files import OutputError
 from zgcore.errors import WeightsError
+from zgcore.presets import BUNDLED, PRESETS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from zgcore.weights import WeightStatus
+
+PULLED = tuple(name for name in PRESETS if name not in BUNDLED)
 
 
 @click.group(cls=SuggestingGroup)
@@ -37,7 +39,7 @@ def weights() -> None:
 
 
 @weights.command()
-@click.option("--preset", type=OneOf(PRESETS), required=True, help="The preset whose weights to fetch.")
+@click.option("--preset", type=OneOf(PULLED), required=True, help="The preset whose weights to fetch.")
 @click.option("--to", "folder", type=click.Path(path_type=Path, file_okay=False), required=True, metavar="DIR",
               help="Folder for them; made if it is not there. What is there and sound is kept.")  # fmt: skip
 def pull(preset: str, folder: Path) -> None:

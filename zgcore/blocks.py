@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 import torch.nn.functional as F
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from open_clip.transformer import ResidualAttentionBlock
+    from torch import Tensor
 
 
-def project_qkv(block: nn.Module, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def project_qkv(block: ResidualAttentionBlock, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Queries, keys and values of a block: (b, t, d) -> three of (b, heads, t, d / heads)."""
     attention = block.attn
     b, t, d = x.shape
@@ -24,7 +25,7 @@ def project_qkv(block: nn.Module, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return q, k, v
 
 
-def finish_block(block: nn.Module, x: Tensor, attended: Tensor) -> Tensor:
+def finish_block(block: ResidualAttentionBlock, x: Tensor, attended: Tensor) -> Tensor:
     """Out-projection, residuals and MLP: x (b, t, d) and attended values (b, heads, t, d / heads) -> (b, t, d)."""
     b, _, t, _ = attended.shape
     attended = attended.transpose(1, 2).reshape(b, t, -1)  # (b, t, d)
@@ -32,7 +33,7 @@ def finish_block(block: nn.Module, x: Tensor, attended: Tensor) -> Tensor:
     return x + block.ls_2(block.mlp(block.ln_2(x)))
 
 
-def check_block(block: nn.Module) -> None:
+def check_block(block: ResidualAttentionBlock) -> None:
     """Raise TypeError for a block that is not built as above (other norms, cross-attention, custom scaling)."""
     missing = [name for name in ("ln_1", "attn", "ls_1", "ln_2", "mlp", "ls_2") if not hasattr(block, name)]
     if missing or hasattr(block, "ln_1_kv"):

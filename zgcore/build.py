@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,14 +12,18 @@ from zgcore import __version__
 from zgcore.clip_text import ClipText
 from zgcore.dino import DinoKeys
 from zgcore.errors import ConfigError
+from zgcore.manifest import fingerprint
 from zgcore.masked_clip import CropMaskClip, MaskedClip
+from zgcore.models import load_clip, load_dino, load_language_model
 from zgcore.oversegment import Oversegmenter
 from zgcore.pipeline import ZeroGuidance
-from zgcore.presets import get_preset
+from zgcore.presets import BUNDLED, get_preset
+from zgcore.weights import WeightSource
 from zgcore.zerocap import ZeroCap
 
 if TYPE_CHECKING:
-    from torch import nn
+    from open_clip import CLIP
+    from open_clip.transformer import VisionTransformer
 
     from zgcore.config import ClipConfig, PipelineConfig
     from zgcore.dino import DenseFeatures
@@ -37,7 +40,7 @@ class Models:
     """
 
     features: DenseFeatures
-    clip: nn.Module
+    clip: CLIP
     tokenizer: Any
     language_model: Any
     lm_tokenizer: Any
@@ -72,20 +75,18 @@ def build_pipeline(
 
 def load_models(config: PipelineConfig, preset: str | Path, weights: str | Path | None = None) -> Models:
     """The models of a preset on the CPU in float32: bundled, from a folder, or from the hub."""
-    if config.preset in ("mini", "untrained"):
+    if config.preset in BUNDLED:
         return _untrained_models(config)
-    from zgcore.models import FolderWeights, HubWeights, load_clip, load_dino, load_language_model
-
-    folder = Path(weights) if weights is not None else Path(preset) if Path(preset).is_dir() else None
-    source = HubWeights() if folder is None else FolderWeights(folder)
-    clip, tokenizer = load_clip(config.clip, source)
-    return Models(
-        DinoKeys(load_dino(config.dino, source), config.dino),
-        clip,
-        tokenizer,
-        *load_language_model(config.zerocap, source),
-        fingerprint="" if folder is None else _fingerprint(folder),
+    if weights is None and Path(preset).is_dir():
+        weights = preset
+    source = (
+        WeightSource.hub(config.preset) if weights is None else WeightSource.from_folder(Path(weights), config.preset)
     )
+    features = DinoKeys(load_dino(config.dino, source), config.dino)
+    clip, tokenizer = load_clip(config.clip, source)
+    language_model, lm_tokenizer = load_language_model(config.zerocap, source)
+    told_apart = fingerprint(Path(weights)) if weights is not None else ""
+    return Models(features, clip, tokenizer, language_model, lm_tokenizer, fingerprint=told_apart)
 
 
 def _untrained_models(config: PipelineConfig) -> Models:
@@ -93,17 +94,6 @@ def _untrained_models(config: PipelineConfig) -> Models:
 
     features = DinoKeys(untrained.dino(), config.dino)
     return Models(features, *untrained.clip(), *untrained.language_model(), random_weights=True)
-
-
-def _fingerprint(folder: Path) -> str:
-    """8 hex digits of the folder's manifest, or of its files' names and sizes where it has none."""
-    manifest = folder / "manifest.json"
-    if manifest.is_file():
-        content = manifest.read_bytes()
-    else:
-        files = sorted(path for path in folder.rglob("*.safetensors"))
-        content = repr([(path.name, path.stat().st_size) for path in files]).encode()
-    return hashlib.sha256(content).hexdigest()[:8]
 
 
 def assemble(models: Models, config: PipelineConfig, device: torch.device) -> ZeroGuidance:
@@ -119,18 +109,18 @@ def assemble(models: Models, config: PipelineConfig, device: torch.device) -> Ze
         models.features.module.to(half)
         models.clip.visual.to(half)
     clip_text = ClipText(models.clip, models.tokenizer)
-    version = "-".join(filter(None, [config.preset, __version__, config.digest(), models.fingerprint]))
+    marks = [config.preset, __version__, config.digest(), models.fingerprint, "random" if models.random_weights else ""]
     return ZeroGuidance(
         Oversegmenter(models.features, config.tree, config.crf),
         segment_encoder(models.clip.visual, config.clip),
         ZeroCap(models.language_model, models.lm_tokenizer, clip_text, config.zerocap),
         config,
-        version=version,
+        version="-".join(filter(None, marks)),
         random_weights=models.random_weights,
     )
 
 
-def segment_encoder(visual: nn.Module, config: ClipConfig) -> SegmentEncoder:
+def segment_encoder(visual: VisionTransformer, config: ClipConfig) -> SegmentEncoder:
     """The method, or the crop-and-mask baseline, on a vision tower."""
     if config.encoder == "crop":
         return CropMaskClip(visual)

@@ -18,6 +18,8 @@ from zgcore.blocks import check_block, finish_block, project_qkv
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from open_clip import CLIP, CustomTextCLIP
+    from open_clip.transformer import TextTransformer
     from torch import Tensor, nn
 
 Tokens = tuple[int, ...]
@@ -59,8 +61,8 @@ class ClipText:
     Raises TypeError for a tower that is not causal or is read elsewhere.
     """
 
-    def __init__(self, model: nn.Module, tokenizer: ClipTokenizer, *, chunk_tokens: int = 8192) -> None:
-        self.tower = model.text if hasattr(model, "text") else model
+    def __init__(self, model: CLIP | CustomTextCLIP, tokenizer: ClipTokenizer, *, chunk_tokens: int = 8192) -> None:
+        self.tower = getattr(model, "text", model)
         self.tokenizer = tokenizer
         self.chunk_tokens = chunk_tokens
         self.blocks = list(self.tower.transformer.resblocks)
@@ -69,7 +71,8 @@ class ClipText:
 
     @property
     def device(self) -> torch.device:
-        return self.tower.positional_embedding.device
+        device: torch.device = self.tower.positional_embedding.device
+        return device
 
     @property
     def output_dim(self) -> int:
@@ -178,7 +181,7 @@ class ClipText:
         return x.float()
 
 
-def _check_tower(tower: nn.Module, blocks: list[nn.Module]) -> None:
+def _check_tower(tower: CLIP | TextTransformer, blocks: list[nn.Module]) -> None:
     pool = getattr(tower, "text_pool_type", getattr(tower, "pool_type", "argmax"))
     if pool not in ("argmax", "eos"):
         raise TypeError(f"the text tower must be read at end of text, not by {pool!r} pooling")

@@ -13,6 +13,7 @@ from zgcore.pixels import IMAGENET_MEAN, IMAGENET_STD, to_tensor
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from timm.models.vision_transformer import VisionTransformer
     from torch import Tensor, nn
 
     from zgcore.config import DinoConfig
@@ -35,21 +36,20 @@ class DinoKeys:
     (H - patch) // stride + 1 by (W - patch) // stride + 1.
     """
 
-    def __init__(self, vit: nn.Module, config: DinoConfig) -> None:
+    def __init__(self, vit: VisionTransformer, config: DinoConfig) -> None:
         if getattr(vit, "num_prefix_tokens", 1) != 1 or vit.cls_token is None:
             raise TypeError("DinoKeys needs a vision transformer with a global token and no registers")
-        self.module = self.vit = vit
+        self.module: nn.Module = vit
+        self.vit = vit
         self.config = config
-        self.patch = int(vit.patch_embed.patch_size[0])
+        self.patch = int(self.vit.patch_embed.patch_size[0])
 
     def input_size(self, height: int, width: int) -> tuple[int, int]:
         """(height, width) of the resized image: the shorter side is `config.size`, the aspect kept up to a limit."""
         size = max(self.config.size, self.patch)
-        scale = size / min(height, width)
-        longest = int(size * self.config.max_aspect)
-        return tuple(
-            min(longest, size if side == min(height, width) else int(side * scale)) for side in (height, width)
-        )
+        shorter, longer = sorted((height, width))
+        longer = min(int(longer * size / shorter), int(size * self.config.max_aspect))
+        return (size, longer) if height <= width else (longer, size)
 
     @torch.inference_mode()
     def __call__(self, image: NDArray[np.uint8]) -> Tensor:

@@ -35,7 +35,8 @@ class HubFileAbsent(WeightsError):
 class HubFile:
     """What the hub says of a file.
 
-    commit: the version it belongs to. size: bytes. sha256: 64 hex digits, None for small files that have no published sum.
+    commit: the version it belongs to. size: bytes. sha256: 64 hex digits; None for small files,
+    which have no published sum.
     """
 
     commit: str
@@ -90,7 +91,7 @@ def fetch(repo: str, file: str, revision: str | None = None) -> Path:
 
 
 def download_to(folder: Path, repo: str, file: str, said: HubFile, progress: Callable[[int], None]) -> Path:
-    """Download into `folder`, going on where an earlier attempt stopped; `progress` is called with bytes as they come."""
+    """Download into `folder`, going on where an earlier attempt stopped; `progress` gets bytes as they come."""
     return _download(repo, file, said, local_dir=folder, tqdm_class=_reporter(progress))
 
 
@@ -107,9 +108,9 @@ def _download(repo: str, file: str, said: HubFile, **options: Any) -> Path:
 
 def _reporter(progress: Callable[[int], None]) -> type:
     """A progress bar for the hub's client that shows nothing and hands its numbers on."""
-    from tqdm import tqdm
+    from tqdm import tqdm  # type: ignore[import-untyped]
 
-    class Reporter(tqdm):
+    class Reporter(tqdm):  # type: ignore[misc]
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             kwargs.pop("name", None)  # the hub's own label of its bars
             super().__init__(*args, **{**kwargs, "disable": True})

@@ -71,9 +71,15 @@ def write_manifest(folder: Path, entries: Mapping[str, Entry]) -> Path:
 
 
 def fingerprint(folder: Path) -> str:
-    """12 hex digits that change when any recorded sum does; empty if the folder has no manifest."""
-    sums = [f"{name} {entry.sha256}" for name, entry in sorted(read_manifest(folder).items())]
-    return hashlib.sha256("\n".join(sums).encode()).hexdigest()[:12] if sums else ""
+    """12 hex digits that change when the folder's weights do.
+
+    Taken from the recorded sums, or from names and sizes where there is no manifest.
+    """
+    known = [f"{name} {entry.sha256}" for name, entry in sorted(read_manifest(folder).items())]
+    if not known:
+        files = sorted(folder.rglob("*.safetensors"))
+        known = [f"{file.relative_to(folder).as_posix()} {file.stat().st_size}" for file in files]
+    return hashlib.sha256("\n".join(known).encode()).hexdigest()[:12]
 
 
 def _safe_name(name: str, manifest: Path) -> str:

@@ -19,6 +19,7 @@ from zgcore.pixels import CLIP_MEAN, CLIP_STD, Colour, to_tensor
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from open_clip.transformer import VisionTransformer
     from torch import Tensor, nn
 
 _FLOATS_PER_TOKEN = 16  # hidden state, queries, keys, values, two attention outputs and the MLP, in units of the width
@@ -68,7 +69,7 @@ class MaskedClip:
 
     def __init__(
         self,
-        visual: nn.Module,
+        visual: VisionTransformer,
         masked_blocks: int = 4,
         sigma2: float = 2.5,
         saliency: Saliency = "output",
@@ -78,7 +79,8 @@ class MaskedClip:
         mean: Colour = CLIP_MEAN,
         std: Colour = CLIP_STD,
     ) -> None:
-        blocks = list(visual.transformer.resblocks)
+        self.visual = visual
+        blocks = list(self.visual.transformer.resblocks)
         _check_tower(visual, blocks)
         if not 1 <= masked_blocks <= len(blocks):
             raise ConfigError(f"masked_blocks must be 1..{len(blocks)} for this tower, not {masked_blocks}")
@@ -86,15 +88,14 @@ class MaskedClip:
             raise ConfigError(f"saliency must be one of {', '.join(get_args(Saliency))}, not {saliency!r}")
         if sigma2 <= 0:
             raise ConfigError(f"sigma2 must be positive, not {sigma2}")
-        self.visual = visual
         self.shared, self.masked = blocks[:-masked_blocks], blocks[-masked_blocks:]
         self.sigma2 = sigma2
         self.saliency = saliency
         self.global_subtraction = global_subtraction
         self.memory_mb = memory_mb
         self.mean, self.std = mean, std
-        self.image_size = tuple(visual.image_size)
-        self.grid = tuple(visual.grid_size)
+        self.image_size: tuple[int, int] = tuple(self.visual.image_size)
+        self.grid: tuple[int, int] = tuple(self.visual.grid_size)
 
     def mask_size(self, height: int, width: int) -> tuple[int, int]:
         """Masks are used on the token grid, whatever the image's size."""
@@ -178,7 +179,7 @@ class MaskedClip:
         return (first / second.sqrt().clamp(min=1e-12)).mean(dim=(1, 2))
 
 
-def _check_tower(visual: nn.Module, blocks: list[nn.Module]) -> None:
+def _check_tower(visual: VisionTransformer, blocks: list[nn.Module]) -> None:
     if getattr(visual, "pool_type", None) != "tok" or getattr(visual, "attn_pool", None) is not None:
         raise TypeError("masked attention needs a vision tower that is read at its global token (pool_type 'tok')")
     if not getattr(visual.transformer, "batch_first", True):
@@ -195,7 +196,7 @@ class CropMaskClip:
 
     def __init__(
         self,
-        visual: nn.Module,
+        visual: VisionTransformer,
         *,
         working_size: int = 1024,
         batch: int = 16,
@@ -206,7 +207,7 @@ class CropMaskClip:
         self.working_size = working_size
         self.batch = batch
         self.mean, self.std = mean, std
-        self.image_size = tuple(visual.image_size)
+        self.image_size: tuple[int, int] = tuple(self.visual.image_size)
 
     def mask_size(self, height: int, width: int) -> tuple[int, int]:
         """The image's own size, longest side at most `working_size`."""

@@ -60,7 +60,8 @@ class Merging:
         """Parents to embed and describe next; empty when nothing more merges."""
         proposed = []
         for node in self._untried_parents():
-            alike = similarity(*(self.segments[child] for child in children(node)), self.config.image_weight)
+            left, right = (self.segments[child] for child in children(node))
+            alike = similarity(left, right, self.config.image_weight)
             if alike >= self.config.threshold:
                 proposed.append(node)
             else:

@@ -20,16 +20,7 @@ from zgcore.checkpoint import load_into, read_checkpoint
 from zgcore.deterministic import deterministic_
 from zgcore.errors import ConfigError, WeightsError
 from zgcore.presets import did_you_mean
-from zgcore.weights import (
-    LANGUAGE_MODEL,
-    SHARD_INDEX,
-    SINGLE_FILE,
-    WeightSource,
-    clip_origin,
-    dino_origin,
-    language_model_origin,
-    shard_names,
-)
+from zgcore.weights import SHARD_INDEX, SINGLE_FILE, RandomWeights, shard_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,10 +28,10 @@ if TYPE_CHECKING:
 
     from open_clip import CLIP
     from open_clip.tokenizer import SimpleTokenizer
-    from torch import nn
     from transformers import PretrainedConfig, PreTrainedModel
 
     from zgcore.config import ClipConfig, DinoConfig, ZeroCapConfig
+    from zgcore.weights import WeightSource
 
 # Architectures that can be built without asking the hub for their config.json.
 GPT2_SIZES: dict[str, dict[str, int]] = {
@@ -60,9 +51,9 @@ def load_dino(config: DinoConfig, source: WeightSource) -> VisionTransformer:
     Raises ConfigError for an unknown model, WeightsError where weights are missing, damaged or of another architecture.
     """
     vit = _bare_dino(config)
-    if source.kind == "random":
+    if isinstance(source, RandomWeights):
         return _frozen(deterministic_(vit, "dino.", source.scale))
-    file, label = source.locate_file(lambda: dino_origin(config))
+    file, label = source.dino(config)
     load_into(vit, read_checkpoint([file], label), harmless=lambda name: name.startswith(_CLASSIFIER))
     return _frozen(vit)
 
@@ -71,18 +62,19 @@ def load_clip(config: ClipConfig, source: WeightSource) -> tuple[CLIP, SimpleTok
     """open_clip's model of `config.model`, both towers, and CLIP's tokenizer, which needs no files.
 
     Raises ConfigError for an unknown model, one without CLIP's own tokenizer, or one whose activation is not the one
-    that `config.pretrained` was trained with; WeightsError where weights are missing, damaged or of another architecture.
+    that `config.pretrained` was trained with; WeightsError where weights are missing, damaged or of another
+    architecture.
     """
     model_config = clip_architecture(config)
     tokenizer = open_clip.get_tokenizer(config.model)
     with _SkipInit():
         model = open_clip.CLIP(**model_config)
-    if source.kind == "random":
+    if isinstance(source, RandomWeights):
         deterministic_(model, "clip.", source.scale)
         with torch.no_grad():
             model.logit_scale.fill_(math.log(100))
         return _frozen(model), tokenizer
-    file, label = source.locate_file(lambda: clip_origin(config))
+    file, label = source.clip(config)
     load_into(model, read_checkpoint([file], label), harmless=lambda name: name in _OPENAI_BUFFERS)
     return _frozen(model), tokenizer
 
@@ -93,16 +85,15 @@ def load_language_model(config: ZeroCapConfig, source: WeightSource) -> tuple[Pr
     Its attention is PyTorch's scaled dot product, which passes gradients to past keys and values on every device.
     Raises ConfigError for a random model of unknown size, WeightsError as above.
     """
-    if source.kind == "random":
+    if isinstance(source, RandomWeights):
         return _random_language_model(config, source)
-    folder = source.locate_language_model(lambda: language_model_origin(config))
-    label = f"{LANGUAGE_MODEL}/" if source.folder else f"{config.model}/"
-    model_config = _understood(AutoConfig, folder, f"{label}config.json")
+    folder, label = source.language_model(config)
+    model_config = _understood(AutoConfig, folder, f"{label}/config.json")
     model = _bare_language_model(model_config, label)
     files = _weight_files(folder)
-    checkpoint = read_checkpoint(files, f"{label}{files[0].name}" if len(files) == 1 else label.rstrip("/"))
+    checkpoint = read_checkpoint(files, f"{label}/{files[0].name}" if len(files) == 1 else label)
     load_into(model, checkpoint, _to_full_name(model), lambda name: name.endswith(_CAUSAL_BUFFERS))
-    return _frozen(model), _understood(AutoTokenizer, folder, f"{label}tokenizer.json")
+    return _frozen(model), _understood(AutoTokenizer, folder, f"{label}/tokenizer.json")
 
 
 def clip_architecture(config: ClipConfig) -> dict[str, Any]:
@@ -123,7 +114,8 @@ def clip_architecture(config: ClipConfig) -> dict[str, Any]:
         raise ConfigError(f"clip.model {config.model!r} is no plain CLIP; choose one like ViT-L-14-336-quickgelu")
     published = open_clip.get_pretrained_cfg(config.model, config.pretrained)
     if published and published.get("quick_gelu", False) != model_config.get("quick_gelu", False):
-        other = config.model.removesuffix("-quickgelu") if "quickgelu" in config.model else f"{config.model}-quickgelu"
+        bare = config.model.removesuffix("-quickgelu")
+        other = f"{bare}-quickgelu" if bare == config.model else bare
         raise ConfigError(
             f"clip.model {config.model!r} has not the activation that its weights {config.pretrained!r} were trained "
             f"with; use clip.model {other!r}"
@@ -132,8 +124,9 @@ def clip_architecture(config: ClipConfig) -> dict[str, Any]:
 
 
 def _bare_dino(config: DinoConfig) -> VisionTransformer:
-    if not timm.is_model(config.model) or ":" in config.model:  # a colon would make timm ask the hub or read a folder
-        hint = did_you_mean(config.model, timm.list_models(pretrained=True))
+    known = [*timm.list_models(pretrained=True), *timm.list_models()]
+    if config.model not in known:  # names only: timm would also read folders and ask the hub
+        hint = did_you_mean(config.model, known)
         raise ConfigError(f"dino.model {config.model!r} is no model of timm's{hint}")
 
     with _SkipInit():
@@ -144,14 +137,12 @@ def _bare_dino(config: DinoConfig) -> VisionTransformer:
 
 
 def _random_language_model(
-    config: ZeroCapConfig, source: WeightSource
+    config: ZeroCapConfig, source: RandomWeights
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     if config.model not in GPT2_SIZES:
         raise ConfigError(f"random weights for zerocap.model {config.model!r}: known sizes are {', '.join(GPT2_SIZES)}")
     if source.tokenizer is None:
-        raise ConfigError(
-            "a random language model needs the tokenizer.json of GPT-2: WeightSource.random(tokenizer=...)"
-        )
+        raise ConfigError("a random language model needs the tokenizer.json of GPT-2: RandomWeights(tokenizer=...)")
     end = "<|endoftext|>"
     tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(source.tokenizer), bos_token=end, eos_token=end)
     model = _bare_language_model(GPT2Config(**GPT2_SIZES[config.model]), config.model)
@@ -165,7 +156,7 @@ def _bare_language_model(config: PretrainedConfig, label: str) -> PreTrainedMode
             model = AutoModelForCausalLM.from_config(config, **settings)
     except (ValueError, KeyError, ImportError) as error:
         raise WeightsError(
-            f"{label}config.json: no causal language model can be built from it: {_line(error)}"
+            f"{label}/config.json: no causal language model can be built from it: {_line(error)}"
         ) from None
     model.tie_weights()  # it is part of the initialisation that was left out
     return model

@@ -5,30 +5,42 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
-from zgcore.config import ClipConfig, DinoConfig, PipelineConfig, ZeroCapConfig
+from zgcore.config import ClipConfig, CrfConfig, DinoConfig, MergeConfig, PipelineConfig, ZeroCapConfig
 from zgcore.errors import ConfigError
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterable
 
 PRESET_FILE = "preset.json"
 
+# Small and random: everything runs, nothing means anything. Similarities of random embeddings lie near 1.
+_UNTRAINED = PipelineConfig(
+    preset="untrained",
+    dino=DinoConfig(model="untrained", size=128, stride=4),
+    crf=CrfConfig(refine_size=480),
+    clip=ClipConfig(model="untrained", pretrained=""),
+    zerocap=ZeroCapConfig(model="untrained", max_tokens=3, iterations=2, candidates=64, step_size=3.0),
+    merge=MergeConfig(threshold=0.995),
+)
+
 PRESETS: dict[str, PipelineConfig] = {
-    "paper": PipelineConfig(preset="paper"),
+    "mini": _UNTRAINED.override(preset="mini"),
     "base": PipelineConfig(
         preset="base",
         dino=DinoConfig(stride=4),
         clip=ClipConfig(model="ViT-B-16-quickgelu", pretrained="openai"),
         zerocap=ZeroCapConfig(model="distilbert/distilgpt2"),
     ),
+    "paper": PipelineConfig(preset="paper"),
+    "untrained": _UNTRAINED,
 }
 
 # Presets whose weights are installed with the package: there is nothing to pull for them.
-BUNDLED: frozenset[str] = frozenset()
+BUNDLED: frozenset[str] = frozenset({"mini", "untrained"})
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -27,16 +27,17 @@ def pull(preset: str, folder: Path, progress: Callable[[str], None]) -> list[Pat
     Every file appears whole or not at all; a second call keeps what is there and sound, and goes on with what is not.
     `progress` gets a line of text for every file and for every twentieth of a large one.
 
-    Raises WeightsError if the hub cannot be reached, the disk is too small, or a file is not what the hub says it is.
+    Raises WeightsError if the hub cannot be reached, the disk is too small, or a file is not what the hub says it is;
+    OSError if the folder cannot be written.
     """
     config = get_preset(preset)
     if preset in BUNDLED:
         raise WeightsError(f"the weights of preset {preset} are installed with zeroguide: there is nothing to pull")
-    written = []
+    folder.mkdir(parents=True, exist_ok=True)
+    written: list[Path] = []
     for origin in origins(config):
         with cure(origin, preset):
-            for item in _items(origin):
-                written.append(_Pull(folder, progress).bring(item))
+            written += [_Pull(folder, progress).bring(item) for item in _items(origin)]
     shutil.rmtree(folder / _INCOMING, ignore_errors=True)
     return [*written, save_preset(config, folder), folder / MANIFEST]
 

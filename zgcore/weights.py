@@ -7,13 +7,13 @@ files), preset.json and manifest.json. Only safetensors are read: nothing that c
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from zgcore import hub
-from zgcore.checkpoint import read_checkpoint
 from zgcore.errors import ConfigError, WeightsError
 from zgcore.manifest import MANIFEST, read_manifest
 from zgcore.presets import BUNDLED, PRESET_FILE, PRESETS, did_you_mean, get_preset
@@ -51,7 +51,7 @@ _LICENCE_AND_SIZE: dict[str, tuple[str, int]] = {
 
 @dataclass(frozen=True)
 class Origin:
-    """Where the hub keeps a component. file: the weights' name there; empty for a language model, which has many files."""
+    """Where the hub keeps a component. file: the weights' name there; empty for a language model, which has many."""
 
     component: Component
     repo: str
@@ -72,8 +72,8 @@ class WeightStatus:
     """One component of a preset (`available`), or one file of a folder (`verify`).
 
     name: component or file. preset: the preset's name, empty in a folder. state: of a component "bundled", "cached" or
-    "absent"; of a file "ok", "missing", "damaged" or "unlisted" (not in the manifest). size: bytes, approximate for what
-    is absent, None if unknown. detail: what is wrong, in words.
+    "absent"; of a file "ok", "missing", "damaged" or "unlisted" (not in the manifest). size: bytes, approximate for
+    what is absent, None if unknown. detail: what is wrong, in words.
     """
 
     name: str
@@ -85,71 +85,127 @@ class WeightStatus:
     detail: str = ""
 
 
-@dataclass(frozen=True)
-class WeightSource:
+class WeightSource(ABC):
     """Where models get their weights from; made by `hub`, `from_folder` or `random`.
 
-    preset: named in the cure when weights are missing. scale: of random weights. tokenizer: a tokenizer.json for the
-    random language model, whose vocabulary size it must have.
+    `dino`, `clip` and `language_model` find files, and say what messages call them.
     """
 
-    kind: Literal["hub", "folder", "random"] = "hub"
-    folder: Path | None = None
+    @staticmethod
+    def hub(preset: str = "paper") -> HubWeights:
+        """The hub's cache on this machine, then the hub. `preset` is named in the cure when weights are missing."""
+        return HubWeights(preset)
+
+    @staticmethod
+    def from_folder(folder: Path, preset: str = "paper") -> FolderWeights:
+        """A folder as `pull` writes it. WeightsError if there is none."""
+        return FolderWeights(folder, preset)
+
+    @staticmethod
+    def random(scale: float = 0.02, tokenizer: Path | None = None) -> RandomWeights:
+        """Deterministic noise; a language model needs GPT-2's tokenizer.json."""
+        return RandomWeights(scale, tokenizer)
+
+    @abstractmethod
+    def dino(self, config: DinoConfig) -> tuple[Path, str]:
+        """DINO's safetensors file. WeightsError if it cannot be had or is damaged."""
+
+    @abstractmethod
+    def clip(self, config: ClipConfig) -> tuple[Path, str]:
+        """CLIP's safetensors file. WeightsError if it cannot be had or is damaged."""
+
+    @abstractmethod
+    def language_model(self, config: ZeroCapConfig) -> tuple[Path, str]:
+        """A folder with config.json, weights and tokenizer. WeightsError if it cannot be had or is damaged."""
+
+
+@dataclass(frozen=True)
+class HubWeights(WeightSource):
+    """The hub's cache on this machine, then the hub. HF_HUB_OFFLINE, HF_HOME and HF_ENDPOINT are respected.
+
+    preset: named in the cure when weights are missing.
+    """
+
     preset: str = "paper"
+
+    def dino(self, config: DinoConfig) -> tuple[Path, str]:
+        return self._file(dino_origin(config))
+
+    def clip(self, config: ClipConfig) -> tuple[Path, str]:
+        return self._file(clip_origin(config))
+
+    def language_model(self, config: ZeroCapConfig) -> tuple[Path, str]:
+        origin = language_model_origin(config)
+        with cure(origin, self.preset):
+            revision, files = language_model_files(origin.repo)
+            paths = [hub.fetch(origin.repo, file, revision) for file in files]
+        return paths[0].parent, origin.repo
+
+    def _file(self, origin: Origin) -> tuple[Path, str]:
+        with cure(origin, self.preset):
+            return hub.fetch(origin.repo, origin.file), f"{origin.repo}/{origin.file}"
+
+
+@dataclass(frozen=True)
+class FolderWeights(WeightSource):
+    """A folder as `pull` writes it; what its manifest lists is checked by size and SHA-256 before it is read.
+
+    preset: named in the cure when weights are missing. WeightsError if there is no such folder.
+    """
+
+    folder: Path
+    preset: str = "paper"
+
+    def __post_init__(self) -> None:
+        if not self.folder.is_dir():
+            raise WeightsError(f"there is no weights folder {self.folder}; {_pull_command(self.preset, self.folder)}")
+
+    def dino(self, config: DinoConfig) -> tuple[Path, str]:
+        return self._file("dino.safetensors")
+
+    def clip(self, config: ClipConfig) -> tuple[Path, str]:
+        return self._file("clip.safetensors")
+
+    def language_model(self, config: ZeroCapConfig) -> tuple[Path, str]:
+        listed = [name for name in read_manifest(self.folder) if name.startswith(f"{LANGUAGE_MODEL}/")]
+        for name in [f"{LANGUAGE_MODEL}/config.json", *listed]:
+            self._check(name)
+        return self.folder / LANGUAGE_MODEL, LANGUAGE_MODEL
+
+    def _file(self, name: str) -> tuple[Path, str]:
+        self._check(name)
+        return self.folder / name, name
+
+    def _check(self, name: str) -> None:
+        file, entry = self.folder / name, read_manifest(self.folder).get(name)
+        if not file.is_file():
+            raise WeightsError(f"{self.folder} has no {name}; {_pull_command(self.preset, self.folder)}")
+        if entry and (wrong := entry.mismatch(file)):
+            raise WeightsError(f"{name} is damaged ({wrong}); {_pull_command(self.preset, self.folder)}")
+
+
+@dataclass(frozen=True)
+class RandomWeights(WeightSource):
+    """Deterministic noise: proves shapes, means nothing.
+
+    scale: standard deviation. tokenizer: GPT-2's tokenizer.json, needed for a language model only.
+    """
+
     scale: float = 0.02
     tokenizer: Path | None = None
 
-    @classmethod
-    def hub(cls, preset: str = "paper") -> WeightSource:
-        """The hub's cache on this machine, then the hub. HF_HUB_OFFLINE, HF_HOME and HF_ENDPOINT are respected."""
-        return cls(preset=preset)
+    def dino(self, config: DinoConfig) -> tuple[Path, str]:
+        raise self._no_files()
 
-    @classmethod
-    def from_folder(cls, folder: Path, preset: str = "paper") -> WeightSource:
-        """A folder as `pull` writes it. WeightsError if there is none."""
-        if not folder.is_dir():
-            raise WeightsError(f"there is no weights folder {folder}; {_pull_command(preset, folder)}")
-        return cls("folder", folder, preset)
+    def clip(self, config: ClipConfig) -> tuple[Path, str]:
+        raise self._no_files()
 
-    @classmethod
-    def random(cls, scale: float = 0.02, tokenizer: Path | None = None) -> WeightSource:
-        """Deterministic noise: proves shapes, means nothing."""
-        return cls("random", scale=scale, tokenizer=tokenizer)
+    def language_model(self, config: ZeroCapConfig) -> tuple[Path, str]:
+        raise self._no_files()
 
-    def locate_file(self, origin: Callable[[], Origin]) -> tuple[Path, str]:
-        """A component's safetensors file and what messages call it. WeightsError if it cannot be had or is damaged."""
-        found = origin()
-        if self.folder is None:
-            return self._from_hub(found, found.file), f"{found.repo}/{found.file}"
-        name = f"{found.component}.safetensors"
-        self._check(self.folder, [name])
-        return self.folder / name, name
-
-    def locate_language_model(self, origin: Callable[[], Origin]) -> Path:
-        """A folder with config.json, weights and tokenizer. WeightsError if it cannot be had or is damaged."""
-        if self.folder is None:
-            found = origin()
-            with cure(found, self.preset):
-                revision, files = language_model_files(found.repo)
-            return [self._from_hub(found, file, revision) for file in files][0].parent
-        folder = self.folder / LANGUAGE_MODEL
-        if not folder.is_dir():
-            raise WeightsError(f"{self.folder} has no {LANGUAGE_MODEL}/; {_pull_command(self.preset, self.folder)}")
-        self._check(self.folder, [name for name in read_manifest(self.folder) if name.startswith(f"{LANGUAGE_MODEL}/")])
-        return folder
-
-    def _from_hub(self, origin: Origin, file: str, revision: str | None = None) -> Path:
-        with cure(origin, self.preset):
-            return hub.fetch(origin.repo, file, revision)
-
-    def _check(self, folder: Path, names: Iterable[str]) -> None:
-        """WeightsError for a file that is not there or not as the manifest records it (no manifest: not checked)."""
-        manifest = read_manifest(folder)
-        for name in names:
-            if not (folder / name).is_file():
-                raise WeightsError(f"{folder} has no {name}; {_pull_command(self.preset, folder)}")
-            if name in manifest and (wrong := manifest[name].mismatch(folder / name)):
-                raise WeightsError(f"{name} is damaged ({wrong}); {_pull_command(self.preset, folder)}")
+    @staticmethod
+    def _no_files() -> WeightsError:
+        return WeightsError("random weights are in no file")
 
 
 def dino_origin(config: DinoConfig) -> Origin:
@@ -228,8 +284,8 @@ def cure(origin: Origin, preset: str) -> Iterator[None]:
         yield
     except hub.HubUnreachable as error:
         raise WeightsError(
-            f"the weights of {origin.repo} are not on this machine and the hub cannot be reached ({error}): connect once, "
-            f"or run `zeroguide weights pull --preset {preset} --to DIR` on a connected machine and pass --weights DIR"
+            f"the weights of {origin.repo} are not on this machine and the hub cannot be reached ({error}): "
+            f"connect once, or run `zeroguide weights pull --preset {preset} --to DIR` elsewhere and pass --weights DIR"
         ) from None
 
 

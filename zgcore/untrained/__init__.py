@@ -55,9 +55,8 @@ def word_tokenizer(words: list[str]) -> PreTrainedTokenizerFast:
     """A tokenizer whose tokens are whole words with the space in front, the full stop, and the words of the prompt."""
     tokens = ["<s>", "<unk>", ".", "Image", *dict.fromkeys(f"▁{word}" for word in ["of", "a", *words])]
     tokenizer = Tokenizer(models.WordLevel({token: number for number, token in enumerate(tokens)}, unk_token="<unk>"))
-    spaces = {"replacement": "▁", "prepend_scheme": "never"}
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Metaspace(**spaces), pre_tokenizers.Split(".", "isolated")]
+        [pre_tokenizers.Metaspace(prepend_scheme="never"), pre_tokenizers.Split(".", "isolated")]
     )
-    tokenizer.decoder = decoders.Metaspace(**spaces)
+    tokenizer.decoder = decoders.Metaspace(prepend_scheme="never")
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", unk_token="<unk>")
