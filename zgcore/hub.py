@@ -15,6 +15,7 @@ import huggingface_hub
 from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, HTTPError, RepositoryNotFoundError
 
 from zgcore.errors import WeightsError
+from zgcore.manifest import sha256
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,17 +88,22 @@ def fetch(repo: str, file: str, revision: str | None = None) -> Path:
     """The file in the local cache, downloaded if it is not there yet. Raises HubUnreachable or HubFileAbsent."""
     if (found := cached(repo, file, revision)) is not None:
         return found
-    return _download(repo, file, ask(repo, file, revision))
+    said = ask(repo, file, revision)
+    path = _download(repo, file, revision)  # by the name asked for, so that the cache knows which version it stands for
+    if said.sha256 not in (None, sha256(path)):
+        path.resolve().unlink()
+        raise WeightsError(f"{file} of {repo} did not arrive as the hub has it (SHA-256); try again")
+    return path
 
 
 def download_to(folder: Path, repo: str, file: str, said: HubFile, progress: Callable[[int], None]) -> Path:
     """Download into `folder`, going on where an earlier attempt stopped; `progress` gets bytes as they come."""
-    return _download(repo, file, said, local_dir=folder, tqdm_class=_reporter(progress))
+    return _download(repo, file, said.commit, local_dir=folder, tqdm_class=_reporter(progress))
 
 
-def _download(repo: str, file: str, said: HubFile, **options: Any) -> Path:
+def _download(repo: str, file: str, revision: str | None, **options: Any) -> Path:
     try:
-        return Path(huggingface_hub.hf_hub_download(repo, file, revision=said.commit, **options))
+        return Path(huggingface_hub.hf_hub_download(repo, file, revision=revision, **options))
     except HTTPError as error:
         raise HubUnreachable(_reason(error)) from None
     except OSError as error:

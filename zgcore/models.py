@@ -124,9 +124,10 @@ def clip_architecture(config: ClipConfig) -> dict[str, Any]:
 
 
 def _bare_dino(config: DinoConfig) -> VisionTransformer:
-    known = [*timm.list_models(pretrained=True), *timm.list_models()]
-    if config.model not in known:  # names only: timm would also read folders and ask the hub
-        hint = did_you_mean(config.model, known)
+    tagged = "." in config.model
+    if not (timm.is_model_pretrained(config.model) if tagged else timm.is_model(config.model)):
+        # names only: create_model would also read folders and ask the hub
+        hint = did_you_mean(config.model, timm.list_models(pretrained=tagged))
         raise ConfigError(f"dino.model {config.model!r} is no model of timm's{hint}")
 
     with _SkipInit():

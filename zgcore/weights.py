@@ -137,6 +137,7 @@ class HubWeights(WeightSource):
     def language_model(self, config: ZeroCapConfig) -> tuple[Path, str]:
         origin = language_model_origin(config)
         with cure(origin, self.preset):
+            hub.fetch(origin.repo, "config.json")  # settles the version
             revision, files = language_model_files(origin.repo)
             paths = [hub.fetch(origin.repo, file, revision) for file in files]
         return paths[0].parent, origin.repo
@@ -212,9 +213,8 @@ def dino_origin(config: DinoConfig) -> Origin:
     """ConfigError for a model that timm does not publish."""
     import timm
 
-    known = timm.list_pretrained()
-    if config.model not in known:
-        hint = did_you_mean(config.model, known)
+    if "." not in config.model or not timm.is_model_pretrained(config.model):
+        hint = did_you_mean(config.model, timm.list_pretrained())
         raise ConfigError(f"dino.model {config.model!r} is no pretrained model of timm's{hint}")
     published = timm.get_pretrained_cfg(config.model)
     return Origin("dino", published.hf_hub_id, published.hf_hub_filename or SINGLE_FILE)

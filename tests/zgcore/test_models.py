@@ -125,7 +125,7 @@ def test_llama_in_shards_with_a_head_of_its_own(folder):
     read, _ = load_language_model(ZeroCapConfig(), source(folder))
     tokens = torch.tensor([[5159, 286, 257]])
     assert torch.equal(read(tokens).logits, written(tokens).logits)
-    (folder / "language_model" / "model-00002-of-00002.safetensors").unlink()
+    next((folder / "language_model").glob("model-00002-of-*")).unlink()
     with pytest.raises(WeightsError, match="language_model is missing"):
         load_language_model(ZeroCapConfig(), source(folder))
 
@@ -153,9 +153,7 @@ def test_another_vision_tower_is_named_by_its_first_tensor(folder):
 
 def test_dino_of_another_depth(folder):
     save_file(timm.create_model("test_vit", num_classes=0, depth=7).state_dict(), folder / "dino.safetensors")
-    with pytest.raises(
-        WeightsError, match=r"^dino\.safetensors: blocks\.6\.norm1\.weight, .* and 9 more are not expected"
-    ):
+    with pytest.raises(WeightsError, match=r"^dino\.safetensors: blocks\.6\..* and 9 more are not expected"):
         load_dino(DINO, source(folder))
     save_file(timm.create_model("test_vit", num_classes=0, depth=5).state_dict(), folder / "dino.safetensors")
     with pytest.raises(WeightsError, match=r"^dino\.safetensors: blocks\.5\.norm1\.weight, .* and 9 more are missing"):

@@ -7,35 +7,38 @@ tokens, the merges cut to the most frequent. Language: a small GPT-2 on whole wo
 
 from __future__ import annotations
 
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
 from open_clip.tokenizer import SimpleTokenizer
 from torch import nn
+from transformers import GPT2Config, GPT2LMHeadModel
 
 from zgcore.mini.trunk import TRUNK_MEAN, TRUNK_STD, Trunk, TrunkFeatures
+from zgcore.pixels import CLIP_MEAN, CLIP_STD
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from torch import Tensor
 
 IMAGE_SIZE = 448
 TOKEN_STRIDE = 32
 EMBED_DIM = 384  # Sentence-BERT's
-VISION_WIDTH, VISION_LAYERS, VISION_HEAD = 256, 5, 64
+VISION_WIDTH, VISION_LAYERS, VISION_HEAD = 384, 2, 64
 TEXT_WIDTH, TEXT_LAYERS, TEXT_HEADS = 256, 4, 4
 CONTEXT_LENGTH = 32
 BPE_TOKENS = 16_000
 TRUNK_CHANNELS = 48 + 120 + 352
-
-MINI_MEAN, MINI_STD = TRUNK_MEAN, TRUNK_STD
+MASKED_BLOCKS = 1  # the last; training masks it too
+LANGUAGE_WIDTH, LANGUAGE_LAYERS, LANGUAGE_HEADS, LANGUAGE_POSITIONS = 192, 3, 4, 64
 
 
 class TrunkEmbedding(nn.Module):
-    """In place of a patch embedding: (b, 3, S, S) -> (b, width, S / 32, S / 32)."""
+    """In place of a patch embedding: (b, 3, S, S) pixels, normalised as CLIP's -> (b, width, S / 32, S / 32).
+
+    mean, scale: (520,) that standardise the trunk's features; they come with the weights.
+    """
 
     def __init__(self, trunk: Trunk, width: int) -> None:
         super().__init__()
@@ -45,11 +48,18 @@ class TrunkEmbedding(nn.Module):
         self.proj = nn.Conv2d(TRUNK_CHANNELS, width, 2, 2)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        return self.project(join(self.trunk(pixels)))
+        return self.project(join(self.trunk(clip_to_trunk(pixels))))
 
     def project(self, features: Tensor) -> Tensor:
         """(b, 520, h / 16, w / 16) joined trunk features -> (b, width, h / 32, w / 32)."""
         return self.proj((features - self.mean[:, None, None]) * self.scale[:, None, None])
+
+
+def clip_to_trunk(pixels: Tensor) -> Tensor:
+    """From CLIP's normalisation, which the pipeline applies to every tower, to the trunk's."""
+    scale = pixels.new_tensor([c / t for c, t in zip(CLIP_STD, TRUNK_STD, strict=True)])
+    shift = pixels.new_tensor([(c - t) / s for c, t, s in zip(CLIP_MEAN, TRUNK_MEAN, TRUNK_STD, strict=True)])
+    return pixels * scale[:, None, None] + shift[:, None, None]
 
 
 def join(features: TrunkFeatures) -> Tensor:
@@ -72,6 +82,23 @@ def build_clip(trunk: Trunk | None = None) -> CLIP:
     model = CLIP(EMBED_DIM, vision, text)
     model.visual.conv1 = TrunkEmbedding(trunk or Trunk(), VISION_WIDTH)
     return model
+
+
+def build_language_model(vocabulary: int) -> GPT2LMHeadModel:
+    """A GPT-2 of this preset's size, weights random; token 0 begins and ends a text."""
+    config = GPT2Config(
+        vocab_size=vocabulary,
+        n_positions=LANGUAGE_POSITIONS,
+        n_embd=LANGUAGE_WIDTH,
+        n_layer=LANGUAGE_LAYERS,
+        n_head=LANGUAGE_HEADS,
+        resid_pdrop=0.0,
+        embd_pdrop=0.0,
+        attn_pdrop=0.0,
+        bos_token_id=0,
+        eos_token_id=0,
+    )
+    return GPT2LMHeadModel(config)
 
 
 class MiniTokenizer(SimpleTokenizer):

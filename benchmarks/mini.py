@@ -1,0 +1,217 @@
+"""Figures of the mini preset on photos with true masks, each with a 95% bootstrap interval over images.
+
+    python benchmarks/mini.py --photos FOLDER [--only candidates,masks,end] [--phrases FILE]
+
+FOLDER holds images/NAME.jpg, masks/NAME.png (palette index = class, 0 = unlabelled) and classes.txt (index, name),
+classes_official.txt (index, name, thing or stuff).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+
+from zgcore import ZeroGuidance, load_image
+from zgcore.masked_clip import CropMaskClip, MaskedClip
+from zgcore.ward import candidate_tree
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+LEAVES = 20
+TEXT_THRESHOLD = 0.1  # a segment whose best class is less alike stays unassigned (ST)
+RECALL_IOU = 0.5
+RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class Photo:
+    """image: (H, W, 3) uint8. truth: (H, W) class index, 0 where unlabelled."""
+
+    name: str
+    image: NDArray[np.uint8]
+    truth: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Classes:
+    """Classes that occur, in order of their index; thing tells objects from stuff."""
+
+    index: list[int]
+    names: list[str]
+    thing: list[bool]
+
+
+def read_photos(folder: Path) -> tuple[list[Photo], Classes]:
+    """All photos of a folder and the classes that occur in them."""
+    photos = []
+    for file in sorted((folder / "images").iterdir()):
+        truth = np.asarray(Image.open(folder / "masks" / f"{file.stem}.png"))
+        photos.append(Photo(file.stem, load_image(file), truth))
+    present = {int(k) for photo in photos for k in np.unique(photo.truth)} - {0}
+    rows = [line.split("\t") for line in (folder / "classes.txt").read_text().splitlines()]
+    kinds = {int(row[0]): row[2] for row in map(lambda s: s.split("\t"), (folder / "classes_official.txt").read_text().splitlines()) if len(row) > 2}
+    kept = [(int(row[0]), row[1]) for row in rows if int(row[0]) in present]
+    return photos, Classes([k for k, _ in kept], [name for _, name in kept], [kinds.get(k) == "thing" for k, _ in kept])
+
+
+def interval(per_image: Sequence[Any], statistic: Callable[[list[Any]], float]) -> str:
+    """The statistic over all images, and the 2.5th and 97.5th percentile over resampled images."""
+    rng = np.random.default_rng(0)
+    n = len(per_image)
+    draws = [statistic([per_image[i] for i in rng.integers(n, size=n)]) for _ in range(RESAMPLES)]
+    low, high = np.nanpercentile(draws, [2.5, 97.5])
+    return f"{statistic(list(per_image)):5.1f}  [{low:.1f}, {high:.1f}]"
+
+
+def share(pairs: list[tuple[float, float]]) -> float:
+    """100 x sum of first over sum of second."""
+    return 100 * sum(a for a, _ in pairs) / max(1e-9, sum(b for _, b in pairs))
+
+
+def mean_iou(matrices: list[NDArray[np.int64]]) -> float:
+    """Mean over classes of IoU, from confusion matrices (truth, predicted) that are summed over images."""
+    total = np.sum(matrices, axis=0)
+    hit = np.diag(total)
+    union = total.sum(0) + total.sum(1) - hit
+    seen = total.sum(1) > 0
+    return float(100 * np.mean(hit[seen] / union[seen]))
+
+
+def confusion(truth: NDArray, predicted: NDArray, classes: Classes) -> NDArray[np.int64]:
+    """(c + 1, c + 1): the last row and column stand for no class; unlabelled pixels never count."""
+    place = np.full(256, len(classes.index))
+    place[classes.index] = np.arange(len(classes.index))
+    counted = truth > 0
+    n = len(classes.index) + 1
+    return np.bincount(place[truth[counted]] * n + predicted[counted], minlength=n * n).reshape(n, n)
+
+
+def candidate_bound(model: ZeroGuidance, photos: list[Photo], classes: Classes) -> dict[str, str]:
+    """What 20 leaves allow at best: the majority class of each."""
+    import dataclasses
+
+    tree = dataclasses.replace(model.config.tree, leaves=LEAVES, similarity=1.0, min_area=0.0)
+    matrices = []
+    for photo in photos:
+        features = F.normalize(model.oversegment.features(photo.image), dim=-1)
+        gh, gw, c = features.shape
+        _, labels = candidate_tree(features.reshape(gh * gw, c), tree)
+        size = photo.truth.shape[::-1]
+        leaf = np.asarray(Image.fromarray(labels.reshape(gh, gw).astype(np.uint8)).resize(size, Image.Resampling.NEAREST))
+        predicted = np.full(photo.truth.shape, len(classes.index))
+        for k in np.unique(leaf):
+            inside = photo.truth[leaf == k]
+            if (inside > 0).any():
+                predicted[leaf == k] = classes.index.index(int(np.bincount(inside[inside > 0]).argmax()))
+        matrices.append(confusion(photo.truth, predicted, classes))
+    accuracy = [(float(np.diag(m).sum()), float(m.sum())) for m in matrices]
+    return {
+        f"{LEAVES} leaves, majority class: pixel accuracy": interval(accuracy, share),
+        f"{LEAVES} leaves, majority class: mIoU": interval(matrices, mean_iou),
+    }
+
+
+def class_embeddings(model: ZeroGuidance, classes: Classes) -> torch.Tensor:
+    """(c, d) unit vectors of the class names, asked as the labels are."""
+    return model.labeller.label_features(classes.names)
+
+
+def true_masks(model: ZeroGuidance, photos: list[Photo], classes: Classes) -> dict[str, str]:
+    """Rank of the right class for every true mask, by the method and by its ablations."""
+    visual, config = model.encoder.visual, model.config.clip
+    texts = class_embeddings(model, classes)
+    encoders = {
+        "full": model.encoder,
+        "no subtraction": MaskedClip(visual, config.masked_blocks, config.sigma2, config.saliency, False),
+        "crop and mask": CropMaskClip(visual),
+    }
+    thing = np.array(classes.thing)
+    ranks: dict[str, list[list[tuple[int, bool]]]] = {name: [] for name in encoders}
+    for photo in photos:
+        present = [number for number, k in enumerate(classes.index) if (photo.truth == k).any()]
+        masks = torch.from_numpy(np.stack([photo.truth == classes.index[number] for number in present])).float()
+        for name, encoder in encoders.items():
+            found = F.normalize(encoder.encode_prepared(encoder.prepare(photo.image), masks), dim=-1)
+            order = (found @ texts.T).argsort(dim=-1, descending=True)
+            row = [(int((order[i] == number).nonzero()), bool(thing[number])) for i, number in enumerate(present)]
+            ranks[name].append(row)
+
+    def top(k: int, which: bool | None = None) -> Callable[[list[list[tuple[int, bool]]]], float]:
+        def statistic(images: list[list[tuple[int, bool]]]) -> float:
+            hits = [rank < k for image in images for rank, is_thing in image if which is None or is_thing == which]
+            return float(100 * np.mean(hits)) if hits else float("nan")
+
+        return statistic
+
+    table = {}
+    for name in encoders:
+        table[f"true masks, {name}: top-1"] = interval(ranks[name], top(1))
+        table[f"true masks, {name}: top-5"] = interval(ranks[name], top(5))
+    table["true masks, full: things, top-1"] = interval(ranks["full"], top(1, True))
+    table["true masks, full: stuff, top-1"] = interval(ranks["full"], top(1, False))
+    return table
+
+
+def end_to_end(model: ZeroGuidance, photos: list[Photo], classes: Classes) -> dict[str, str]:
+    """ST: each segment goes to the class its embedding is most like; IoU, pixel accuracy, recall; seconds."""
+    texts = class_embeddings(model, classes).cpu().numpy()
+    matrices, ious, recalls, seconds, counts = [], [], [], [], []
+    for photo in photos:
+        start = time.perf_counter()
+        result = model(photo.image)
+        seconds.append(time.perf_counter() - start)
+        counts.append(len(result.labels))
+        unit = result.embeddings / np.linalg.norm(result.embeddings, axis=1, keepdims=True)
+        similar = unit @ texts.T
+        best = np.where(similar.max(1) >= TEXT_THRESHOLD, similar.argmax(1), len(classes.index))
+        m = confusion(photo.truth, best[result.index_map], classes)
+        matrices.append(m)
+        hit, union = np.diag(m)[:-1], (m.sum(0) + m.sum(1) - np.diag(m))[:-1]
+        true = m.sum(1)[:-1] > 0
+        involved = union > 0
+        ious.append((float((hit[involved] / union[involved]).mean()), 1.0))
+        recalls.append((float((hit[true] / union[true] > RECALL_IOU).sum()), float(true.sum())))
+        print(photo.name, f"{seconds[-1]:.1f}s", list(result.labels), flush=True)
+    return {
+        "end to end, ST IoU": interval(ious, share),
+        "end to end, ST pixel accuracy": interval([(float(np.diag(m)[:-1].sum()), float(m.sum())) for m in matrices], share),
+        "end to end, ST recall": interval(recalls, share),
+        "segments per photo": f"{np.mean(counts):.1f}",
+        "seconds per photo": f"{np.mean(seconds):.1f} (median {np.median(seconds):.1f})",
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--photos", type=Path, required=True)
+    parser.add_argument("--only", default="candidates,masks,end")
+    parser.add_argument("--preset", default="mini")
+    parser.add_argument("--json", type=Path, help="also write the table here")
+    arguments = parser.parse_args()
+    photos, classes = read_photos(arguments.photos)
+    model = ZeroGuidance.from_preset(arguments.preset, device="cpu")
+    stages = {"candidates": candidate_bound, "masks": true_masks, "end": end_to_end}
+    table: dict[str, str] = {}
+    for name in arguments.only.split(","):
+        table |= stages[name](model, photos, classes)
+    print(f"\n{len(photos)} photos, {len(classes.names)} classes, preset {arguments.preset}\n")
+    for name, value in table.items():
+        print(f"{name:50} {value}")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(table, indent=2))
+
+
+if __name__ == "__main__":
+    main()
