@@ -69,6 +69,8 @@ class CrfConfig:
 
     size: shorter side, in pixels, of the image the first refinement runs on; 0 leaves it out.
     refine_size: shorter side of a second refinement that starts from the first one's probabilities; 0 leaves it out.
+    max_aspect: longer sides are squeezed to so many times the shorter one while the field runs, since a thin strip
+        enlarged to `size` would have millions of pixels.
     iterations: mean-field iterations of each.
     gaussian_sxy, gaussian_compat: smoothness kernel (pixels; weight).
     bilateral_sxy, bilateral_srgb, bilateral_compat: appearance kernel (pixels; 8-bit colour levels; weight).
@@ -76,6 +78,7 @@ class CrfConfig:
 
     size: int = 224
     refine_size: int = 0
+    max_aspect: float = 8.0
     iterations: int = 10
     gaussian_sxy: float = 1.0
     gaussian_compat: float = 25.0
@@ -87,6 +90,7 @@ class CrfConfig:
         for name in ("size", "refine_size"):
             value = getattr(self, name)
             _require(value == 0 or 16 <= value <= 4096, f"crf.{name} must be 0 or 16..4096 pixels, not {value}")
+        _require(self.max_aspect >= 1, f"crf.max_aspect must be at least 1, not {self.max_aspect}")
         _require(1 <= self.iterations <= 100, f"crf.iterations must be 1..100, not {self.iterations}")
         for name in ("gaussian_sxy", "bilateral_sxy", "bilateral_srgb"):
             _require(getattr(self, name) > 0, f"crf.{name} must be positive")

@@ -43,15 +43,10 @@ def segment_costs(features: NDArray[np.floating], labels: NDArray[np.integer], k
 
 
 class Refiner:
-    """Segment costs on a coarse grid -> a label for every pixel of the image.
+    """Segment costs on a coarse grid -> a label for every pixel of the image."""
 
-    max_aspect: longer sides are squeezed to so many times the shorter one while the field runs, since a thin strip
-    enlarged to `config.size` would have millions of pixels.
-    """
-
-    def __init__(self, config: CrfConfig, max_aspect: float = 8.0) -> None:
+    def __init__(self, config: CrfConfig) -> None:
         self.config = config
-        self.max_aspect = max_aspect
 
     def __call__(self, image: NDArray[np.uint8], costs: NDArray[np.float32]) -> NDArray[np.int32]:
         """(H, W, 3) uint8 image and (k, gh, gw) costs -> (H, W) int32 labels 0..k-1.
@@ -72,7 +67,7 @@ class Refiner:
 
     def _run(self, image: NDArray[np.uint8], unary: NDArray[np.float32], size: int) -> NDArray[np.float32]:
         """Probabilities (k, h, w) after mean-field inference on the image resized to shorter side `size`."""
-        scale, longest = size / min(image.shape[:2]), int(size * self.max_aspect)
+        scale, longest = size / min(image.shape[:2]), int(size * self.config.max_aspect)
         h, w = (min(longest, max(size, int(side * scale))) for side in image.shape[:2])
         resized = np.array(Image.fromarray(image).resize((w, h), Image.Resampling.LANCZOS))
         k, config = len(unary), self.config

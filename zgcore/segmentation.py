@@ -56,7 +56,7 @@ def _lift(node: int, old: int, new: int) -> int:
     return node
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # arrays have no one truth value to compare by
 class SegmentTree:
     """Candidate segments as the leaves of a full binary tree (every inner node has two children).
 
@@ -186,7 +186,7 @@ class SegmentTree:
         return SegmentTree(leaves, leaf_map)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # arrays have no one truth value to compare by
 class Segment:
     """One labelled region.
 
@@ -201,7 +201,7 @@ class Segment:
     embedding: NDArray[np.float32]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # arrays have no one truth value to compare by
 class Segmentation:
     """Labelled, disjoint segments that cover the image, largest first.
 
