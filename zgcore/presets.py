@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 PRESET_FILE = "preset.json"
 
-# Measured by benchmarks/refinement.py: better outlines than one run at 224, in about the same time. A first run on a small
-# copy reaches farther across the image.
+# Measured by benchmarks/refinement.py: better outlines than one run at 224, in about the same time. The first run, on a
+# small copy, reaches farther across the image.
 _ANNOTATION_CRF = CrfConfig(size=112, refine_size=224)
 
 # Small and random: everything runs, nothing means anything. Similarities of random embeddings lie near 1.

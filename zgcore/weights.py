@@ -42,8 +42,8 @@ _OTHER_LICENCE = "see its page on the hub"
 # Licences as the models' pages state them, and bytes: four for each parameter (GPT-2's files carry causal masks too).
 _LICENCE_AND_SIZE: dict[str, tuple[str, int]] = {
     "timm/vit_small_patch8_224.dino": ("Apache-2.0", 86_700_000),
-    "timm/vit_large_patch14_clip_336.openai": ("MIT", 1_712_000_000),
-    "timm/vit_base_patch16_clip_224.openai": ("MIT", 598_500_000),
+    "timm/vit_large_patch14_clip_336.openai": ("Apache-2.0", 1_712_000_000),
+    "timm/vit_base_patch16_clip_224.openai": ("Apache-2.0", 598_500_000),
     "openai-community/gpt2-medium": ("MIT", 1_520_000_000),
     "distilbert/distilgpt2": ("Apache-2.0", 353_000_000),
 }
