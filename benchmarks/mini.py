@@ -61,7 +61,11 @@ def read_photos(folder: Path) -> tuple[list[Photo], Classes]:
         photos.append(Photo(file.stem, load_image(file), truth))
     present = {int(k) for photo in photos for k in np.unique(photo.truth)} - {0}
     rows = [line.split("\t") for line in (folder / "classes.txt").read_text().splitlines()]
-    kinds = {int(row[0]): row[2] for row in map(lambda s: s.split("\t"), (folder / "classes_official.txt").read_text().splitlines()) if len(row) > 2}
+    kinds = {
+        int(row[0]): row[2]
+        for row in map(lambda s: s.split("\t"), (folder / "classes_official.txt").read_text().splitlines())
+        if len(row) > 2
+    }
     kept = [(int(row[0]), row[1]) for row in rows if int(row[0]) in present]
     return photos, Classes([k for k, _ in kept], [name for _, name in kept], [kinds.get(k) == "thing" for k, _ in kept])
 
@@ -109,7 +113,9 @@ def candidate_bound(model: ZeroGuidance, photos: list[Photo], classes: Classes) 
         gh, gw, c = features.shape
         _, labels = candidate_tree(features.reshape(gh * gw, c), tree)
         size = photo.truth.shape[::-1]
-        leaf = np.asarray(Image.fromarray(labels.reshape(gh, gw).astype(np.uint8)).resize(size, Image.Resampling.NEAREST))
+        leaf = np.asarray(
+            Image.fromarray(labels.reshape(gh, gw).astype(np.uint8)).resize(size, Image.Resampling.NEAREST)
+        )
         predicted = np.full(photo.truth.shape, len(classes.index))
         for k in np.unique(leaf):
             inside = photo.truth[leaf == k]
@@ -186,7 +192,9 @@ def end_to_end(model: ZeroGuidance, photos: list[Photo], classes: Classes) -> di
         print(photo.name, f"{seconds[-1]:.1f}s", list(result.labels), flush=True)
     return {
         "end to end, ST IoU": interval(ious, share),
-        "end to end, ST pixel accuracy": interval([(float(np.diag(m)[:-1].sum()), float(m.sum())) for m in matrices], share),
+        "end to end, ST pixel accuracy": interval(
+            [(float(np.diag(m)[:-1].sum()), float(m.sum())) for m in matrices], share
+        ),
         "end to end, ST recall": interval(recalls, share),
         "segments per photo": f"{np.mean(counts):.1f}",
         "seconds per photo": f"{np.mean(seconds):.1f} (median {np.median(seconds):.1f})",

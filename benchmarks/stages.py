@@ -15,9 +15,8 @@ import platform
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -28,6 +27,9 @@ from zgcore.crf import segment_costs
 from zgcore.samples import sample_paths
 from zgcore.segmentation import SegmentTree
 from zgcore.ward import candidate_tree
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Stopwatch:

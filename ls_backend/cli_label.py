@@ -72,9 +72,7 @@ class LabelOptions:
     help="mini: small weights that ship with zeroguide. base: for modest GPUs. paper: the published settings. "
     "untrained: random weights, to try the plumbing.",
 )
-@click.option(
-    "--device", type=Device(), default="auto", show_default=True, help="auto takes a GPU if there is one."
-)
+@click.option("--device", type=Device(), default="auto", show_default=True, help="auto takes a GPU if there is one.")
 @click.option(
     "--weights",
     type=click.Path(path_type=Path, exists=True, file_okay=False),

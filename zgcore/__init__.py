@@ -5,6 +5,7 @@ The heavy libraries load on first use of a model, not on import.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from zgcore import _torchvision
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = ["Segment", "SegmentTree", "Segmentation", "ZeroGuidance", "__version__", "load_image"]
 
+# torch's worker threads wait for each other by spinning unless told otherwise before it is loaded. On a machine with
+# anything else to do, that made an image five times slower.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 _torchvision.install()
 
 _LAZY = {"ZeroGuidance": "zgcore.pipeline", "load_image": "zgcore.images"}

@@ -230,7 +230,7 @@ def test_json_is_all_of_stdout(photos, model, capsys):
 @pytest.mark.parametrize(
     ("args", "code", "message"),
     [
-        (["label", "p", "--preset", "bsae"], 2, 'is not one of mini, base, paper, untrained or a folder. Did you mean "base"?'),
+        (["label", "p", "--preset", "bsae"], 2, 'mini, base, paper, untrained or a folder. Did you mean "base"?'),
         (["label", "p", "--format", "coco,labelstudo"], 2, 'Did you mean "labelstudio"?'),
         (["label", "p", "--device", "cdua"], 2, 'Did you mean "cuda"?'),
         (["label", "p", "--presett", "mini"], 2, "--preset"),
