@@ -35,8 +35,7 @@ $(VENV)/.lint: $(VENV)/.test
 	@touch $@
 
 demo: $(VENV)/.base
-	$(BIN)/zeroguide label zgcore/samples --out $(DEMO)
-	@echo "Look at $(abspath $(DEMO))/index.html"
+	$(BIN)/zeroguide label zgcore/samples --out $(abspath $(DEMO))
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
