@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from zgcore import __version__
+from zgcore import __version__, untrained
 from zgcore.clip_text import ClipText
 from zgcore.dino import DinoKeys
 from zgcore.errors import ConfigError
@@ -18,16 +18,20 @@ from zgcore.models import load_clip, load_dino, load_language_model
 from zgcore.oversegment import Oversegmenter
 from zgcore.pipeline import ZeroGuidance
 from zgcore.presets import BUNDLED, get_preset
+from zgcore.retrieval import Retrieval
 from zgcore.weights import WeightSource
 from zgcore.zerocap import ZeroCap
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from open_clip import CLIP
     from open_clip.transformer import VisionTransformer
 
     from zgcore.config import ClipConfig, PipelineConfig
     from zgcore.dino import DenseFeatures
     from zgcore.masked_clip import SegmentEncoder
+    from zgcore.pipeline import Labeller
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,8 @@ class Models:
     """What a preset is built from.
 
     features: image -> dense features. clip, tokenizer: both towers, and the text tower's tokenizer.
-    language_model, lm_tokenizer: a causal language model. random_weights: True where the weights mean nothing.
+    language_model, lm_tokenizer: a causal language model. words: what retrieval chooses from.
+    random_weights: True where the weights mean nothing.
     fingerprint: tells weights of the same preset apart; empty where the preset's name says it all.
     """
 
@@ -44,6 +49,7 @@ class Models:
     tokenizer: Any
     language_model: Any
     lm_tokenizer: Any
+    words: Callable[[], list[str]] = untrained.words
     random_weights: bool = False
     fingerprint: str = ""
 
@@ -90,8 +96,6 @@ def load_models(config: PipelineConfig, preset: str | Path, weights: str | Path 
 
 
 def _untrained_models(config: PipelineConfig) -> Models:
-    from zgcore import untrained
-
     features = DinoKeys(untrained.dino(), config.dino)
     return Models(features, *untrained.clip(), *untrained.language_model(), random_weights=True)
 
@@ -113,11 +117,18 @@ def assemble(models: Models, config: PipelineConfig, device: torch.device) -> Ze
     return ZeroGuidance(
         Oversegmenter(models.features, config.tree, config.crf),
         segment_encoder(models.clip.visual, config.clip),
-        ZeroCap(models.language_model, models.lm_tokenizer, clip_text, config.zerocap),
+        labeller(models, clip_text, config),
         config,
         version="-".join(filter(None, marks)),
         random_weights=models.random_weights,
     )
+
+
+def labeller(models: Models, clip_text: ClipText, config: PipelineConfig) -> Labeller:
+    """ZeroCap, or retrieval from a word list."""
+    if config.labeler == "retrieval":
+        return Retrieval(clip_text, models.words(), config.zerocap.prompt)
+    return ZeroCap(models.language_model, models.lm_tokenizer, clip_text, config.zerocap)
 
 
 def segment_encoder(visual: VisionTransformer, config: ClipConfig) -> SegmentEncoder:

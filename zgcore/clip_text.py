@@ -103,6 +103,10 @@ class ClipText:
         prefix = sequences[0][:shared]
         return self.encode_continuations([prefix] * len(sequences), [sequence[shared:] for sequence in sequences])
 
+    def encode_labels(self, labels: Sequence[str], prompt: str) -> Tensor:
+        """(n, d) unit vectors of labels, each asked as "{prompt} {label}." (paper section 3.4)."""
+        return F.normalize(self.encode([f"{prompt} {label}." for label in labels]), dim=-1)
+
     @torch.no_grad()
     def encode_plain(self, texts: Sequence[str]) -> Tensor:
         """The reference path: padded to the context length, through the tower as the library runs it."""

@@ -10,12 +10,13 @@ import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from zgcore.errors import ConfigError
 
 Saliency = Literal["output", "weights"]
 Encoder = Literal["masked", "crop"]
+Labeler = Literal["zerocap", "retrieval"]
 
 
 def _require(condition: bool, message: str) -> None:
@@ -199,16 +200,24 @@ class MergeConfig:
 
 @dataclass(frozen=True)
 class PipelineConfig:
-    """All stages of one preset, and the seed that everything random starts from."""
+    """All stages of one preset.
+
+    seed: what everything random starts from.
+    labeler: "zerocap" is the method; "retrieval" names a segment by the nearest of a word list, faster and closed.
+    """
 
     preset: str = "paper"
     seed: int = 0
+    labeler: Labeler = "zerocap"
     dino: DinoConfig = field(default_factory=DinoConfig)
     tree: TreeConfig = field(default_factory=TreeConfig)
     crf: CrfConfig = field(default_factory=CrfConfig)
     clip: ClipConfig = field(default_factory=ClipConfig)
     zerocap: ZeroCapConfig = field(default_factory=ZeroCapConfig)
     merge: MergeConfig = field(default_factory=MergeConfig)
+
+    def __post_init__(self) -> None:
+        _require(self.labeler in get_args(Labeler), f'labeler must be "zerocap" or "retrieval", not {self.labeler!r}')
 
     def override(self, **settings: Any) -> PipelineConfig:
         """A copy with settings replaced, addressed as `stage__name` (`crf__size=448`) or by a top-level name.

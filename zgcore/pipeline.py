@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -23,7 +23,17 @@ if TYPE_CHECKING:
 
     from zgcore.config import PipelineConfig
     from zgcore.masked_clip import SegmentEncoder
-    from zgcore.zerocap import ZeroCap
+    from zgcore.zerocap import Caption
+
+
+class Labeller(Protocol):
+    """Embeddings -> texts: ZeroCap, or the nearest of a word list."""
+
+    def captions(self, embeddings: Tensor) -> list[Caption]:
+        """One label a segment, for (n, d) embeddings of any norm."""
+
+    def label_features(self, labels: list[str]) -> Tensor:
+        """(n, d) unit vectors of labels."""
 
 
 @dataclass
@@ -55,7 +65,7 @@ class ZeroGuidance:
         self,
         oversegment: Callable[[NDArray[np.uint8]], SegmentTree],
         encoder: SegmentEncoder,
-        labeller: ZeroCap,
+        labeller: Labeller,
         config: PipelineConfig,
         *,
         version: str,

@@ -116,8 +116,8 @@ class ZeroCap:
         return captions
 
     def label_features(self, labels: list[str]) -> Tensor:
-        """(n, d) unit vectors of labels, asked as "Image of a {label}."."""
-        return F.normalize(self.clip_text.encode([f"{self.config.prompt} {label}." for label in labels]), dim=-1)
+        """(n, d) unit vectors of labels, asked with the prompt."""
+        return self.clip_text.encode_labels(labels, self.config.prompt)
 
     def _segments_at_once(self) -> int:
         """Segments whose beams fit the memory budget: context, delta, gradient and their copies, and the logits."""

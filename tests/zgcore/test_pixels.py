@@ -11,7 +11,7 @@ def test_values_by_hand():
     image = np.array([[[0, 128, 255]]], np.uint8)
     pixels = to_tensor(image, (1, 1), (0.5, 0.5, 0.25), (0.5, 0.25, 0.5))
     assert pixels.dtype == torch.float32
-    assert pixels.flatten().tolist() == pytest.approx([-1.0, (128 / 255 - 0.5) / 0.25, 1.5])
+    assert pixels.flatten().tolist() == pytest.approx([-1.0, (128 / 255 - 0.5) / 0.25, 1.5], abs=1e-6)
 
 
 def test_height_comes_first_and_channels_stay_in_order():

@@ -18,6 +18,7 @@ def test_paper_is_the_papers_values():
 
 def test_base_is_the_same_method_on_smaller_models():
     changed = {"preset": "base", "dino__stride": 4, "clip__model": "ViT-B-16-quickgelu"}
+    changed |= {"crf__size": 112, "crf__refine_size": 224}
     assert get_preset("base") == get_preset("paper").override(**changed, zerocap__model="distilbert/distilgpt2")
 
 

@@ -36,9 +36,14 @@ def clip() -> tuple[CLIP, SimpleTokenizer]:
     return deterministic_(model, "clip.", _SCALE).eval(), open_clip.SimpleTokenizer()
 
 
+def words() -> list[str]:
+    """Some four hundred nouns: the language model's vocabulary, and what retrieval chooses from."""
+    return resources.files(__name__).joinpath("words.txt").read_text(encoding="utf-8").split()
+
+
 def language_model() -> tuple[GPT2LMHeadModel, PreTrainedTokenizerFast]:
     """GPT-2 with 2 layers of width 64 over a vocabulary of whole words."""
-    tokenizer = word_tokenizer(resources.files(__name__).joinpath("words.txt").read_text().split())
+    tokenizer = word_tokenizer(words())
     config = GPT2Config(
         n_layer=2,
         n_embd=64,
@@ -51,9 +56,9 @@ def language_model() -> tuple[GPT2LMHeadModel, PreTrainedTokenizerFast]:
     return deterministic_(GPT2LMHeadModel(config), "language_model.", 2 * _SCALE).eval(), tokenizer
 
 
-def word_tokenizer(words: list[str]) -> PreTrainedTokenizerFast:
+def word_tokenizer(nouns: list[str]) -> PreTrainedTokenizerFast:
     """A tokenizer whose tokens are whole words with the space in front, the full stop, and the words of the prompt."""
-    tokens = ["<s>", "<unk>", ".", "Image", *dict.fromkeys(f"▁{word}" for word in ["of", "a", *words])]
+    tokens = ["<s>", "<unk>", ".", "Image", *dict.fromkeys(f"▁{word}" for word in ["of", "a", *nouns])]
     tokenizer = Tokenizer(models.WordLevel({token: number for number, token in enumerate(tokens)}, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Metaspace(prepend_scheme="never"), pre_tokenizers.Split(".", "isolated")]
