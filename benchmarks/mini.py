@@ -63,7 +63,7 @@ def read_photos(folder: Path) -> tuple[list[Photo], Classes]:
     rows = [line.split("\t") for line in (folder / "classes.txt").read_text().splitlines()]
     kinds = {
         int(row[0]): row[2]
-        for row in map(lambda s: s.split("\t"), (folder / "classes_official.txt").read_text().splitlines())
+        for row in (s.split("\t") for s in (folder / "classes_official.txt").read_text().splitlines())
         if len(row) > 2
     }
     kept = [(int(row[0]), row[1]) for row in rows if int(row[0]) in present]

@@ -17,7 +17,7 @@ from zgcore.masked_clip import CropMaskClip, MaskedClip
 from zgcore.models import load_clip, load_dino, load_language_model
 from zgcore.oversegment import Oversegmenter
 from zgcore.pipeline import ZeroGuidance
-from zgcore.presets import BUNDLED, get_preset
+from zgcore.presets import MINI, get_preset
 from zgcore.retrieval import Retrieval
 from zgcore.weights import WeightSource
 from zgcore.zerocap import ZeroCap
@@ -81,10 +81,12 @@ def build_pipeline(
 
 def load_models(config: PipelineConfig, preset: str | Path, weights: str | Path | None = None) -> Models:
     """The models of a preset on the CPU in float32: bundled, from a folder, or from the hub."""
-    if config.preset in BUNDLED:
+    if config.preset == "untrained":
         return _untrained_models(config)
     if weights is None and Path(preset).is_dir():
         weights = preset
+    if config.dino.model == MINI:
+        return _mini_models(weights)
     source = (
         WeightSource.hub(config.preset) if weights is None else WeightSource.from_folder(Path(weights), config.preset)
     )
@@ -98,6 +100,22 @@ def load_models(config: PipelineConfig, preset: str | Path, weights: str | Path 
 def _untrained_models(config: PipelineConfig) -> Models:
     features = DinoKeys(untrained.dino(), config.dino)
     return Models(features, *untrained.clip(), *untrained.language_model(), random_weights=True)
+
+
+def _mini_models(weights: str | Path | None) -> Models:
+    from zgcore.mini.load import load_mini
+
+    folder = None if weights is None else Path(weights)
+    mini = load_mini(folder)
+    return Models(
+        mini.features,
+        mini.clip,
+        mini.tokenizer,
+        mini.language_model,
+        mini.lm_tokenizer,
+        words=mini.words,
+        fingerprint="" if folder is None else fingerprint(folder),
+    )
 
 
 def assemble(models: Models, config: PipelineConfig, device: torch.device) -> ZeroGuidance:

@@ -139,6 +139,7 @@ class ZeroCapConfig:
     beams, max_tokens: beam width and the longest text.
     iterations, step_size, grad_norm_power: delta -= step_size * grad / ||grad||^grad_norm_power, so many times a token.
     candidates: how many of the most probable tokens CLIP scores.
+    first_candidates: the same at the first step, whose features all segments share; 0 means `candidates`.
     temperature: of the softmax over CLIP cosines.
     clip_scale, fluency_scale: weights of the two losses.
     fusion: exponent of the shifted distribution; 1 - fusion is the untouched one's.
@@ -157,6 +158,7 @@ class ZeroCapConfig:
     step_size: float = 0.3
     grad_norm_power: float = 0.9
     candidates: int = 512
+    first_candidates: int = 0
     temperature: float = 0.01
     clip_scale: float = 1.0
     fluency_scale: float = 0.2
@@ -172,7 +174,8 @@ class ZeroCapConfig:
     def __post_init__(self) -> None:
         for name in ("beams", "max_tokens", "candidates"):
             _require(getattr(self, name) >= 1, f"zerocap.{name} must be at least 1, not {getattr(self, name)}")
-        _require(self.iterations >= 0, f"zerocap.iterations must not be negative, not {self.iterations}")
+        for name in ("iterations", "first_candidates"):
+            _require(getattr(self, name) >= 0, f"zerocap.{name} must not be negative, not {getattr(self, name)}")
         for name in ("temperature", "end_factor", "start_end_factor", "forbidden_factor", "repetition_penalty"):
             _require(getattr(self, name) > 0, f"zerocap.{name} must be positive, not {getattr(self, name)}")
         _require(0.0 <= self.fusion <= 1.0, f"zerocap.fusion must be 0..1, not {self.fusion}")

@@ -8,7 +8,15 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
-from zgcore.config import ClipConfig, CrfConfig, DinoConfig, MergeConfig, PipelineConfig, ZeroCapConfig
+from zgcore.config import (
+    ClipConfig,
+    CrfConfig,
+    DinoConfig,
+    MergeConfig,
+    PipelineConfig,
+    TreeConfig,
+    ZeroCapConfig,
+)
 from zgcore.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -16,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 PRESET_FILE = "preset.json"
+
+MINI = "mini"  # names the architectures of the weights that ship
 
 # Measured by benchmarks/refinement.py: better outlines than one run at 224, in about the same time. The first run, on a
 # small copy, reaches farther across the image.
@@ -32,7 +42,23 @@ _UNTRAINED = PipelineConfig(
 )
 
 PRESETS: dict[str, PipelineConfig] = {
-    "mini": _UNTRAINED.override(preset="mini"),
+    "mini": PipelineConfig(
+        preset="mini",
+        dino=DinoConfig(model=MINI),
+        tree=TreeConfig(similarity=0.6),
+        crf=_ANNOTATION_CRF,
+        clip=ClipConfig(model=MINI, pretrained="", masked_blocks=1),
+        zerocap=ZeroCapConfig(
+            model=MINI,
+            step_size=3.0,
+            candidates=128,
+            first_candidates=8192,  # its whole vocabulary
+            max_tokens=3,
+            end_factor=1.5,
+            repetition_penalty=3.0,
+        ),
+        merge=MergeConfig(threshold=0.6),
+    ),
     "base": PipelineConfig(
         preset="base",
         dino=DinoConfig(stride=4),

@@ -158,11 +158,15 @@ class ZeroCap:
         prefixes = [self.lm.text(row) for row in rows.tolist()]
         embeddings = search.embeddings[torch.from_numpy(search.beams.owner).to(self.lm.device)]  # (r, d)
         delta = torch.zeros_like(context)
+        scored = config.first_candidates if config.first_candidates and not search.beams.step else config.candidates
         for _ in range(config.iterations):
             delta.requires_grad_(True)
             log_p = F.log_softmax(self.lm.next_logits(last, context + delta), dim=-1)
             fluency = (log_p.exp() * (log_p - untouched)).sum()  # KL(p || p0), rows summed
-            loss = config.clip_scale * self._clip_loss(log_p, prefixes, embeddings) + config.fluency_scale * fluency
+            loss = (
+                config.clip_scale * self._clip_loss(log_p, prefixes, embeddings, scored)
+                + config.fluency_scale * fluency
+            )
             (gradient,) = torch.autograd.grad(loss, delta)
             norms = gradient.flatten(2).norm(dim=2) + _NORM_FLOOR  # (2 * layers, r): per layer, tensor and beam
             step = config.step_size * gradient / norms[..., None, None, None] ** config.grad_norm_power
@@ -170,9 +174,9 @@ class ZeroCap:
         with torch.no_grad():
             return self.lm.next_logits(last, context + delta)
 
-    def _clip_loss(self, log_p: Tensor, prefixes: list[str], embeddings: Tensor) -> Tensor:
+    def _clip_loss(self, log_p: Tensor, prefixes: list[str], embeddings: Tensor, candidates: int) -> Tensor:
         """Cross-entropy of p with what CLIP would choose among its most probable tokens, summed over rows."""
-        top = log_p.detach().topk(min(self.config.candidates, log_p.shape[-1]), dim=-1).indices  # (r, k)
+        top = log_p.detach().topk(min(candidates, log_p.shape[-1]), dim=-1).indices  # (r, k)
         cosines = self.continuations.cosines(prefixes, top, embeddings).to(log_p.device)  # (r, k)
         target = F.softmax(cosines / self.config.temperature, dim=-1)
         return -(target * log_p.gather(1, top)).sum()

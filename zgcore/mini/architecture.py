@@ -40,6 +40,9 @@ class TrunkEmbedding(nn.Module):
     mean, scale: (520,) that standardise the trunk's features; they come with the weights.
     """
 
+    mean: Tensor
+    scale: Tensor
+
     def __init__(self, trunk: Trunk, width: int) -> None:
         super().__init__()
         self.trunk = trunk
@@ -101,17 +104,18 @@ def build_language_model(vocabulary: int) -> GPT2LMHeadModel:
     return GPT2LMHeadModel(config)
 
 
-class MiniTokenizer(SimpleTokenizer):
+class MiniTokenizer(SimpleTokenizer):  # type: ignore[misc]
     """CLIP's byte-pair tokenizer with only its first merges, `BPE_TOKENS` tokens in all."""
 
     def __init__(self) -> None:
         super().__init__(context_length=CONTEXT_LENGTH)
-        specials = [self.decoder[token] for token in self.all_special_ids]
-        plain = [self.decoder[token] for token in range(BPE_TOKENS - len(specials))]
-        merges = BPE_TOKENS - len(specials) - 2 * len(self.byte_encoder)
+        whole = SimpleTokenizer()
+        specials = [whole.decoder[token] for token in whole.all_special_ids]
+        plain = [whole.decoder[token] for token in range(BPE_TOKENS - len(specials))]
+        merges = BPE_TOKENS - len(specials) - 2 * len(whole.byte_encoder)
         self.encoder = {token: number for number, token in enumerate([*plain, *specials])}
         self.decoder = {number: token for token, number in self.encoder.items()}
-        self.bpe_ranks = {pair: rank for pair, rank in self.bpe_ranks.items() if rank < merges}
+        self.bpe_ranks = {pair: rank for pair, rank in whole.bpe_ranks.items() if rank < merges}
         self.cache = {special: special for special in specials}
         self.vocab_size = len(self.encoder)
         self.all_special_ids = [self.encoder[special] for special in specials]

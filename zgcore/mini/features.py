@@ -14,7 +14,7 @@ from zgcore.pixels import to_tensor
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-    from torch import Tensor
+    from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class TrunkGrid:
     """
 
     def __init__(self, trunk: Trunk, mean: Tensor, scale: Tensor, config: TrunkGridConfig | None = None) -> None:
-        self.module = trunk
+        self.module: nn.Module = trunk
         self.mean, self.scale = mean, scale
         self.config = config or TrunkGridConfig()
 
@@ -46,7 +46,8 @@ class TrunkGrid:
         """(height, width) of the resized image, multiples of 16."""
         scale = self.config.size / min(height, width)
         longest = self.config.size * self.config.max_aspect
-        return tuple(max(16, round(min(side * scale, longest) / 16) * 16) for side in (height, width))
+        fitted = [max(16, round(min(side * scale, longest) / 16) * 16) for side in (height, width)]
+        return fitted[0], fitted[1]
 
     @torch.inference_mode()
     def __call__(self, image: NDArray[np.uint8]) -> Tensor:

