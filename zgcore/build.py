@@ -14,6 +14,7 @@ from zgcore.dino import DinoKeys
 from zgcore.errors import ConfigError
 from zgcore.manifest import fingerprint
 from zgcore.masked_clip import CropMaskClip, MaskedClip
+from zgcore.mini.load import load_mini, words
 from zgcore.models import load_clip, load_dino, load_language_model
 from zgcore.oversegment import Oversegmenter
 from zgcore.pipeline import ZeroGuidance
@@ -49,7 +50,7 @@ class Models:
     tokenizer: Any
     language_model: Any
     lm_tokenizer: Any
-    words: Callable[[], list[str]] = untrained.words
+    words: Callable[[], list[str]] = words
     random_weights: bool = False
     fingerprint: str = ""
 
@@ -99,12 +100,11 @@ def load_models(config: PipelineConfig, preset: str | Path, weights: str | Path 
 
 def _untrained_models(config: PipelineConfig) -> Models:
     features = DinoKeys(untrained.dino(), config.dino)
-    return Models(features, *untrained.clip(), *untrained.language_model(), random_weights=True)
+    clip, tokenizer = untrained.clip()
+    return Models(features, clip, tokenizer, *untrained.language_model(), untrained.words, random_weights=True)
 
 
 def _mini_models(weights: str | Path | None) -> Models:
-    from zgcore.mini.load import load_mini
-
     folder = None if weights is None else Path(weights)
     mini = load_mini(folder)
     return Models(
@@ -113,7 +113,6 @@ def _mini_models(weights: str | Path | None) -> Models:
         mini.tokenizer,
         mini.language_model,
         mini.lm_tokenizer,
-        words=mini.words,
         fingerprint="" if folder is None else fingerprint(folder),
     )
 

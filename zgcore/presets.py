@@ -45,7 +45,7 @@ PRESETS: dict[str, PipelineConfig] = {
     "mini": PipelineConfig(
         preset="mini",
         dino=DinoConfig(model=MINI),
-        tree=TreeConfig(similarity=0.6),
+        tree=TreeConfig(similarity=0.4),
         crf=_ANNOTATION_CRF,
         clip=ClipConfig(model=MINI, pretrained="", masked_blocks=1),
         zerocap=ZeroCapConfig(
@@ -57,7 +57,7 @@ PRESETS: dict[str, PipelineConfig] = {
             end_factor=1.5,
             repetition_penalty=3.0,
         ),
-        merge=MergeConfig(threshold=0.6),
+        merge=MergeConfig(threshold=0.45),
     ),
     "base": PipelineConfig(
         preset="base",

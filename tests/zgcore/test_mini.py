@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from zgcore import Segmentation, ZeroGuidance, load_image
 from zgcore.errors import WeightsError
 from zgcore.mini.architecture import MiniTokenizer
-from zgcore.mini.load import WEIGHTS_FILE, WEIGHTS_FOLDER, WORDS_FILE, MiniModels, load_mini
+from zgcore.mini.load import WEIGHTS_FILE, WEIGHTS_FOLDER, WORDS_FILE, MiniModels, load_mini, words
 from zgcore.mini.teachers import load_imagenet_net
 from zgcore.mini.trunk import Trunk
 from zgcore.samples import sample_paths
@@ -90,10 +90,10 @@ def test_zerocap_says_the_noun_whose_embedding_it_is_given(model):
 
 
 def test_labels_are_words_of_the_vocabulary(model):
-    words = set(load_mini().words())
+    vocabulary = set(words())
     result = segment(model, "riders")
     spoken = [word for label in result.labels for word in label.split()]
-    assert np.mean([word in words for word in spoken]) > 0.95
+    assert np.mean([word in vocabulary for word in spoken]) > 0.95
 
 
 def test_retrieval():

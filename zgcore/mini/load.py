@@ -40,11 +40,6 @@ class MiniModels:
     language_model: GPT2LMHeadModel
     lm_tokenizer: Any
 
-    def words(self) -> list[str]:
-        """The nouns and adjectives of the language model's vocabulary: what retrieval chooses from."""
-        spelt = (token[1:] for token in self.lm_tokenizer.get_vocab() if token.startswith(" "))
-        return sorted(word for word in spelt if word not in FUNCTION_WORDS)
-
 
 def load_mini(folder: Path | None = None) -> MiniModels:
     """Load the shipped weights, or those of the same build from a folder.
@@ -83,6 +78,12 @@ def load_words(folder: Path) -> PreTrainedTokenizerFast:
     if not file.is_file():
         raise WeightsError(f"{file}: the mini preset's word list is missing; reinstall zeroguide")
     return PreTrainedTokenizerFast(tokenizer_file=str(file), bos_token=BOS, eos_token=BOS, unk_token="<unk>")
+
+
+def words(folder: Path = WEIGHTS_FOLDER) -> list[str]:
+    """The nouns and adjectives of the language model's vocabulary, some 7,000: what retrieval chooses from."""
+    spelt = (token[1:] for token in load_words(folder).get_vocab() if token.startswith(" "))
+    return sorted(word for word in spelt if word not in FUNCTION_WORDS)
 
 
 def _load(module: nn.Module, weights: dict[str, Tensor], folder: Path) -> None:
