@@ -243,7 +243,7 @@ def test_available_tells_cached_from_absent(cache):
         "language_model": "absent",
     }
     assert found["dino"].size == len(WEIGHTS["d"])
-    assert (found["clip"].origin, found["clip"].licence) == (CLIP, "MIT")
+    assert (found["clip"].origin, found["clip"].licence) == (CLIP, "Apache-2.0")
     assert found["clip"].size == pytest.approx(149_620_737 * 4, rel=0.01)  # four bytes a parameter
 
 
@@ -262,7 +262,7 @@ def test_origins_of_the_presets():
         ("openai-community/gpt2-medium", ""),
     ]
     assert [origin.repo for origin in origins(PRESETS["base"])] == [DINO, CLIP, GPT2]
-    assert [origin.licence for origin in origins(PRESETS["paper"])] == ["Apache-2.0", "MIT", "MIT"]
+    assert [origin.licence for origin in origins(PRESETS["paper"])] == ["Apache-2.0", "Apache-2.0", "MIT"]
 
 
 def test_unknown_names_are_wrong_settings():
@@ -362,3 +362,12 @@ def test_an_unfinished_pull_leaves_no_half_file(hub, tmp_path):
         pull("base", tmp_path / "w", lambda line: None)
     assert not (tmp_path / "w" / "clip.safetensors").exists()
     assert states(tmp_path / "w") == {"dino.safetensors": "ok"}
+
+
+def test_licences_of_timm_models_are_those_timm_states():
+    import timm
+
+    for config in (PRESETS["paper"], PRESETS["base"]):
+        dino, clip, _ = origins(config)
+        assert dino.licence.lower() == timm.get_pretrained_cfg(config.dino.model).license
+        assert clip.licence.lower() == timm.get_pretrained_cfg(clip.repo.removeprefix("timm/")).license
