@@ -32,9 +32,6 @@ class Labeller(Protocol):
     def captions(self, embeddings: Tensor) -> list[Caption]:
         """One label a segment, for (n, d) embeddings of any norm."""
 
-    def label_features(self, labels: list[str]) -> Tensor:
-        """(n, d) unit vectors of labels."""
-
 
 @dataclass
 class ImageWork:
@@ -151,7 +148,7 @@ class ZeroGuidance:
         joined = torch.cat(embeddings).clone()  # (n, d) over all images
         with _timed([work.seconds for work, wanted in zip(works, nodes, strict=True) if wanted], "text"):
             captions = self.labeller.captions(joined)
-            texts = self.labeller.label_features([caption.label for caption in captions]).cpu().numpy()  # (n, d)
+            texts = torch.stack([caption.text_embedding for caption in captions]).cpu().numpy()  # (n, d)
         rows = iter(zip(joined.numpy(), captions, texts, strict=True))
         return [
             {

@@ -52,7 +52,7 @@ class Retrieval:
         captions = []
         for scores, rows in zip(cosines.tolist(), nearest.tolist(), strict=True):
             beams = [Beam(self.words[row], (), score) for score, row in zip(scores, rows, strict=True)]
-            captions.append(Caption(beams[0].text, beams[0].score, beams))
+            captions.append(Caption(beams[0].text, beams[0].score, beams, self.features[rows[0]]))
         return captions
 
     def label_features(self, labels: list[str]) -> Tensor:

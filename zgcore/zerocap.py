@@ -39,13 +39,17 @@ class Beam:
     score: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # tensors have no one truth value to compare by
 class Caption:
-    """The label chosen for a segment, its CLIP cosine with the segment, and the beams it was chosen from."""
+    """The label chosen for a segment, its CLIP cosine with the segment, and the beams it was chosen from.
+
+    text_embedding: (d,) unit vector of the label, asked with the prompt.
+    """
 
     label: str
     similarity: float
     beams: list[Beam]
+    text_embedding: Tensor
 
 
 @dataclass(frozen=True)
@@ -112,7 +116,7 @@ class ZeroCap:
         for unit, part, labels, beams in zip(units, parts, choices, described, strict=True):
             cosines = part @ unit  # (labels,)
             best = int(cosines.argmax())
-            captions.append(Caption(labels[best], float(cosines[best]), beams))
+            captions.append(Caption(labels[best], float(cosines[best]), beams, part[best]))
         return captions
 
     def label_features(self, labels: list[str]) -> Tensor:
