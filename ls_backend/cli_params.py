@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from zgcore.suggest import closest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
 
 def did_you_mean(value: str, possibilities: Iterable[str]) -> str:
     """' Did you mean "base"?' or nothing."""
-    close = get_close_matches(value.lower(), list(possibilities), n=1, cutoff=0.5)
-    return f' Did you mean "{close[0]}"?' if close else ""
+    close = closest(value.lower(), possibilities, cutoff=0.5)
+    return f' Did you mean "{close}"?' if close else ""
 
 
 class SuggestingGroup(click.Group):

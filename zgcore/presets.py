@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
@@ -18,6 +17,7 @@ from zgcore.config import (
     ZeroCapConfig,
 )
 from zgcore.errors import ConfigError
+from zgcore.suggest import closest
 
 if TYPE_CHECKING:
     import os
@@ -76,8 +76,8 @@ BUNDLED: frozenset[str] = frozenset({"mini", "untrained"})
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """ "; did you mean 'x'?" for the closest known name, or an empty string where none is close."""
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    close = closest(name, known)
+    return f"; did you mean {close!r}?" if close else ""
 
 
 def get_preset(name: str | os.PathLike[str]) -> PipelineConfig:
