@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,6 +21,7 @@ from ls_backend.runner import RunOptions, Segmenter, label_images, stamp_of
 from zgcore.errors import ImageError
 from zgcore.images import find_images
 from zgcore.presets import PRESETS
+from zgcore.stage_profile import StageProfile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,9 +50,21 @@ class LabelOptions:
     min_area: float | None
     seed: int
     batch_size: int
+    workers: int | None
     image_root: Path | None
     as_json: bool
+    profile: bool
     log_level: str
+
+
+class WorkerCount(click.ParamType):
+    """A number of processes, or "auto" (None)."""
+
+    name = "workers"
+    numbers = click.IntRange(0, 64)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return None if value == "auto" else self.numbers.convert(value, param, ctx)
 
 
 @click.command(no_args_is_help=True)
@@ -115,6 +129,15 @@ class LabelOptions:
     help="Images the model gets together. More is faster on a GPU and takes more memory.",
 )
 @click.option(
+    "--workers",
+    type=WorkerCount(),
+    default="auto",
+    show_default=True,
+    metavar="N",
+    help="Processes that refine masks while the model is at other images. 0 does everything in one process, with the "
+    "least memory.",
+)
+@click.option(
     "--image-root",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     metavar="DIR",
@@ -122,6 +145,9 @@ class LabelOptions:
     "then names the photos as local files instead of carrying them.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document; everything else goes to stderr.")
+@click.option(
+    "--profile", is_flag=True, help="Tell what each stage took, and how near that is to the device's peak. Slower."
+)
 @click.option("--log-level", type=OneOf(LOG_LEVELS), default="warning", show_default=True,
               help="debug shows where an image failed.")  # fmt: skip
 @click.pass_context
@@ -173,14 +199,18 @@ def run(options: LabelOptions) -> int:
     sources = name_sources(paths)
     report = RunReport(len(sources), stamp_of(model), options.out)
     started = time.monotonic()
+    profile = StageProfile(model.device) if options.profile else None
     try:
-        label_all(model, folder, sources, options, report, progress)
+        with nullcontext() if profile is None else profile.active():
+            label_all(model, folder, sources, options, report, progress)
     except KeyboardInterrupt:
         report.interrupted = True
         progress.print("Stopped by Ctrl-C; writing what is done.")
     records = RunRecords(folder, tuple(sources), report.stamp, options.image_root or common_folder(paths))
     report.files = write_merged(records, options.formats, links)
     report.seconds = time.monotonic() - started
+    if profile is not None:
+        report.profile = profile.document(model.precision)
     report.notes = notes(options, folder, sources, report, embeds(links))
     if options.as_json:
         click.echo(compact(report.document()))
@@ -237,7 +267,12 @@ def label_all(
     progress: Console,
 ) -> None:
     """Drive the image loop, telling of each outcome."""
-    run_options = RunOptions(resume=options.resume, overlays="png" in options.formats, batch=options.batch_size)
+    run_options = RunOptions(
+        resume=options.resume,
+        overlays="png" in options.formats,
+        batch=options.batch_size,
+        workers=options.workers,
+    )
     with Watcher(progress, len(sources)) as watcher:
         for outcome in label_images(model, folder, sources, run_options):
             report.add(outcome)

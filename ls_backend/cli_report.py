@@ -49,7 +49,10 @@ def console(stream: TextIO | IO[str]) -> Console:
 
 @dataclass
 class RunReport:
-    """What happened so far. `seconds` is the wall time of the whole run."""
+    """What happened so far. `seconds` is the wall time of the whole run.
+
+    profile: what the stages cost, as `StageProfile.document` gives it; None where that was not asked for.
+    """
 
     total: int
     stamp: RunStamp
@@ -62,6 +65,7 @@ class RunReport:
     interrupted: bool = False
     files: dict[str, Path] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    profile: dict[str, Any] | None = None
 
     def add(self, outcome: Outcome) -> None:
         record = outcome.record
@@ -112,6 +116,7 @@ class RunReport:
             "files": {kind: str(path) for kind, path in self.files.items()},
             "results": sorted(self.images, key=lambda image: image["number"]),
             "notes": self.notes,
+            **({} if self.profile is None else {"profile": self.profile}),
         }
 
     def show(self, to: Console) -> None:
@@ -123,6 +128,8 @@ class RunReport:
         for name, value in rows:
             table.add_row(Text(name, style="bold"), Text(value))
         to.print(table)
+        if self.profile is not None:
+            to.print(profile_table(self.profile))
         for message in self.failures[:FAILURES_SHOWN]:
             _line(to, f"failed: {printable(message)}", "red")
         if len(self.failures) > FAILURES_SHOWN:
@@ -140,6 +147,24 @@ class RunReport:
         if left := self.total - self.counts.total():
             parts.append(f"{left} left")
         return f"{self.total}: " + ", ".join(parts)
+
+
+def profile_table(profile: dict[str, Any]) -> Table:
+    """A profile's stages for people."""
+    peaks = ", ".join(f"{form} {rate / 1e9:,.0f}" for form, rate in profile["peak_flops_per_second"].items())
+    table = Table(title=f"Stages on {profile['device']}", caption=f"Measured peak, GFLOP/s: {peaks or 'not needed'}")
+    for name in ("stage", "runs", "seconds", "GFLOP", "share of peak"):
+        table.add_column(name, justify="left" if name == "stage" else "right")
+    for row in profile["stages"]:
+        flops, share = row["flops"], row["share_of_peak"]
+        table.add_row(
+            row["stage"],
+            str(row["runs"]),
+            f"{row['seconds']:.2f}",
+            "not counted" if flops is None else f"{flops / 1e9:,.1f}",
+            "" if share is None else f"{share:.1%}",
+        )
+    return table
 
 
 def _line(to: Console, text: str, style: str) -> None:

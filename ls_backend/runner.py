@@ -1,34 +1,41 @@
-"""The image loop: photos are read ahead in a thread, labelled, and written one by one; no photo takes another down."""
+"""The image loop: photos are read ahead in threads, labelled, and written one by one; no photo takes another down."""
 
 from __future__ import annotations
 
 import logging
 import os
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 from ls_backend.files import OutputError, atomic_write
 from ls_backend.record import ImageRecord, RecordError, RunStamp, SourceFile, from_segmentation, to_segmentation
 from ls_backend.run_folder import fingerprint
 from zgcore.errors import ImageError
 from zgcore.images import load_image
+from zgcore.stage_profile import stage
+from zgcore.stream import Failure, read_ahead
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     import numpy as np
+    import torch
     from numpy.typing import NDArray
 
     from ls_backend.run_folder import RunFolder, Source
     from zgcore import Segmentation
+    from zgcore.stream import SegmentStream
 
 log = logging.getLogger(__name__)
 
 Status = Literal["done", "skipped", "failed"]
 LONGEST_MESSAGE = 300
+READING_THREADS: Final = 2
+FEW_PHOTOS: Final = 3  # are done by the time that workers would be up
 
 
 class Config(Protocol):
@@ -48,8 +55,12 @@ class Segmenter(Protocol):
     def random_weights(self) -> bool: ...
     @property
     def config(self) -> Config: ...
+    @property
+    def device(self) -> torch.device: ...
+    @property
+    def precision(self) -> dict[str, torch.dtype]: ...
 
-    def segment_many(self, images: Sequence[NDArray[np.uint8]]) -> list[Segmentation]: ...
+    def stream(self, *, workers: int | None, group: int) -> SegmentStream[Any]: ...
 
 
 @dataclass(frozen=True)
@@ -59,11 +70,13 @@ class RunOptions:
     resume: keep whole results of unchanged photos made with the same settings.
     overlays: write overlays/NAME.png.
     batch: images the model gets together.
+    workers: processes that refine masks beside it; None takes as many as pay off, none for a few photos.
     """
 
     resume: bool = True
     overlays: bool = True
     batch: int = 1
+    workers: int | None = None
 
 
 @dataclass(frozen=True)
@@ -96,39 +109,31 @@ def label_images(
     folder cannot be written. May be left at any time (KeyboardInterrupt): what was given is on disk.
     """
     stamp = stamp_of(model)
-    pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-ahead")
-    batch: list[_Loaded] = []
-    try:
-        for ready in _read_ahead(pool, folder, sources, stamp, options):
-            if isinstance(ready, Outcome):
-                if ready.status == "failed":
-                    folder.save_failure(ready.record)
-                yield ready
+    workers = 0 if options.workers is None and len(sources) <= FEW_PHOTOS else options.workers
+    prepare = partial(_prepare, folder, stamp=stamp, options=options)
+    waiting: deque[_Loaded] = deque()  # in the model's stream
+
+    def written(results: Iterable[Segmentation | Failure]) -> Iterator[Outcome]:
+        for result in results:
+            yield _written(folder, waiting.popleft(), result, stamp, options)
+
+    with (
+        closing(read_ahead(prepare, sources, depth=options.batch, threads=READING_THREADS)) as inputs,
+        model.stream(workers=workers, group=options.batch) as stream,
+    ):
+        for ready in inputs:
+            if isinstance(ready, _Loaded):
+                waiting.append(ready)
+                yield from written(stream.push(ready.image))
                 continue
-            batch.append(ready)
-            if len(batch) >= options.batch:
-                yield from _label(model, folder, batch, stamp, options)
-                batch = []
-        yield from _label(model, folder, batch, stamp, options)
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+            if ready.status == "failed":
+                folder.save_failure(ready.record)
+            yield ready
+        yield from written(stream.drain())
 
 
-def _read_ahead(
-    pool: ThreadPoolExecutor, folder: RunFolder, sources: Sequence[Source], stamp: RunStamp, options: RunOptions
-) -> Iterator[Outcome | _Loaded]:
-    """Prepared inputs in their order, at most a batch and one more in memory."""
-    waiting: deque[Future[Outcome | _Loaded]] = deque()
-    for source in sources:
-        waiting.append(pool.submit(_prepare, folder, source, stamp, options))
-        if len(waiting) > options.batch:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
-
-
-def _prepare(folder: RunFolder, source: Source, stamp: RunStamp, options: RunOptions) -> Outcome | _Loaded:
-    """In the reading thread: keep what is done, else read the photo."""
+def _prepare(folder: RunFolder, source: Source, *, stamp: RunStamp, options: RunOptions) -> Outcome | _Loaded:
+    """In a reading thread: keep what is done, else read the photo."""
     if options.resume and (record := folder.done(source, stamp)):
         try:
             if options.overlays and not folder.overlay_path(source.name).is_file():
@@ -140,29 +145,18 @@ def _prepare(folder: RunFolder, source: Source, stamp: RunStamp, options: RunOpt
     try:
         if source.path.is_file():  # taken before the pixels: if the photo changes in between, it is made again
             file = fingerprint(source.path)
-        return _Loaded(source, file, load_image(source.path))
+        with stage("decode", flops=False):
+            return _Loaded(source, file, load_image(source.path))
     except Exception as error:
         return _failure(source, file, stamp, error)
 
 
-def _label(
-    model: Segmenter, folder: RunFolder, batch: Sequence[_Loaded], stamp: RunStamp, options: RunOptions
-) -> Iterator[Outcome]:
-    """Segment a batch; where that fails and it holds several images, each on its own."""
-    if not batch:
-        return
-    try:
-        results = model.segment_many([item.image for item in batch])
-    except Exception as error:
-        if len(batch) > 1:
-            log.debug("a batch of %d failed, its images are tried alone", len(batch), exc_info=error)
-            for item in batch:
-                yield from _label(model, folder, [item], stamp, options)
-            return
-        yield _saved_failure(folder, batch[0], stamp, error)
-        return
-    for item, result in zip(batch, results, strict=True):
-        yield _save(folder, item, result, stamp, options)
+def _written(
+    folder: RunFolder, item: _Loaded, result: Segmentation | Failure, stamp: RunStamp, options: RunOptions
+) -> Outcome:
+    if isinstance(result, Failure):
+        return _saved_failure(folder, item, stamp, result.error)
+    return _save(folder, item, result, stamp, options)
 
 
 def _save(folder: RunFolder, item: _Loaded, result: Segmentation, stamp: RunStamp, options: RunOptions) -> Outcome:

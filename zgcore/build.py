@@ -12,6 +12,7 @@ from zgcore import __version__, untrained
 from zgcore.clip_text import ClipText
 from zgcore.dino import DinoKeys
 from zgcore.errors import ConfigError
+from zgcore.first_step import cache_folders
 from zgcore.manifest import fingerprint
 from zgcore.masked_clip import CropMaskClip, MaskedClip
 from zgcore.mini.load import load_mini, words
@@ -43,6 +44,7 @@ class Models:
     language_model, lm_tokenizer: a causal language model. words: what retrieval chooses from.
     random_weights: True where the weights mean nothing.
     fingerprint: tells weights of the same preset apart; empty where the preset's name says it all.
+    folder: where the weights came from, if it was a folder that somebody named.
     """
 
     features: DenseFeatures
@@ -53,6 +55,7 @@ class Models:
     words: Callable[[], list[str]] = words
     random_weights: bool = False
     fingerprint: str = ""
+    folder: Path | None = None
 
 
 def pick_device(name: str) -> torch.device:
@@ -94,8 +97,9 @@ def load_models(config: PipelineConfig, preset: str | Path, weights: str | Path 
     features = DinoKeys(load_dino(config.dino, source), config.dino)
     clip, tokenizer = load_clip(config.clip, source)
     language_model, lm_tokenizer = load_language_model(config.zerocap, source)
-    told_apart = fingerprint(Path(weights)) if weights is not None else ""
-    return Models(features, clip, tokenizer, language_model, lm_tokenizer, fingerprint=told_apart)
+    folder = None if weights is None else Path(weights)
+    told_apart = "" if folder is None else fingerprint(folder)
+    return Models(features, clip, tokenizer, language_model, lm_tokenizer, fingerprint=told_apart, folder=folder)
 
 
 def _untrained_models(config: PipelineConfig) -> Models:
@@ -114,6 +118,7 @@ def _mini_models(weights: str | Path | None) -> Models:
         mini.language_model,
         mini.lm_tokenizer,
         fingerprint="" if folder is None else fingerprint(folder),
+        folder=folder,
     )
 
 
@@ -145,7 +150,8 @@ def labeller(models: Models, clip_text: ClipText, config: PipelineConfig) -> Lab
     """ZeroCap, or retrieval from a word list."""
     if config.labeler == "retrieval":
         return Retrieval(clip_text, models.words(), config.zerocap.prompt)
-    return ZeroCap(models.language_model, models.lm_tokenizer, clip_text, config.zerocap)
+    folders = [] if models.random_weights else cache_folders(models.folder)  # random ones are not worth keeping
+    return ZeroCap(models.language_model, models.lm_tokenizer, clip_text, config.zerocap, first_step_folders=folders)
 
 
 def segment_encoder(visual: VisionTransformer, config: ClipConfig) -> SegmentEncoder:

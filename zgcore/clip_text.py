@@ -33,6 +33,8 @@ class ClipTokenizer(Protocol):
 
     def encode(self, text: str) -> list[int]: ...
 
+    def decode(self, tokens: list[int]) -> str: ...
+
 
 @dataclass(frozen=True)
 class Prefixes:
@@ -143,22 +145,23 @@ class ClipText:
                     out[torch.tensor(chunk, device=self.device)] = self._run_suffixes(tokens, owner, past)
         return out
 
-    def _embed(self, tokens: Tensor, start: int) -> Tensor:
-        """(b, t) tokens at positions start.. -> (b, t, width)."""
-        positions = self.tower.positional_embedding[start : start + tokens.shape[1]]
-        return self.tower.token_embedding(tokens).to(positions.dtype) + positions
+    def _embed(self, tokens: Tensor, positions: Tensor) -> Tensor:
+        """Token and position embeddings, two index tensors of one shape (...) -> (..., width)."""
+        table = self.tower.positional_embedding
+        return self.tower.token_embedding(tokens).to(table.dtype) + table[positions]
 
     def _run_prefixes(self, prefixes: list[Tokens]) -> Prefixes | None:
         """Keys and values of p prefixes of one length; None for the empty prefix."""
         length = len(prefixes[0])
         if length == 0:
             return None
-        x = self._embed(torch.tensor(prefixes, device=self.device), 0)  # (p, length, width)
+        tokens = torch.tensor(prefixes, device=self.device)  # (p, length)
+        x = self._embed(tokens, torch.arange(length, device=self.device).expand_as(tokens))  # (p, length, width)
         keys, values = [], []
         for block in self.blocks:
             q, k, v = project_qkv(block, x)  # (p, heads, length, head width)
-            keys.append(k)
-            values.append(v)
+            keys.append(k.contiguous())  # rows are picked from them for every suffix
+            values.append(v.contiguous())
             if block is not self.blocks[-1]:  # only keys and values of the last block are wanted
                 x = finish_block(block, x, F.scaled_dot_product_attention(q, k, v, is_causal=True))
         return Prefixes(length, tuple(keys), tuple(values))
@@ -167,13 +170,14 @@ class ClipText:
         """(b, t) suffixes that continue prefix number `owner` (b,) -> (b, d)."""
         start = 0 if past is None else past.length
         t = tokens.shape[1]
-        x = self._embed(tokens, start)  # (b, t, width)
+        x, q, k, v = self._first_projections(tokens, start)
         seen = torch.ones(t, start + t, dtype=torch.bool, device=x.device).tril(start)  # (t, start + t)
         for number, block in enumerate(self.blocks):
-            q, k, v = project_qkv(block, x)  # (b, heads, t, head width)
+            if number:
+                q, k, v = project_qkv(block, x)  # (b, heads, t, head width)
             if past is not None:
-                k = torch.cat([past.keys[number][owner], k], dim=2)  # (b, heads, start + t, head width)
-                v = torch.cat([past.values[number][owner], v], dim=2)
+                k = torch.cat([past.keys[number].index_select(0, owner), k], dim=2)  # (b, heads, start + t, head width)
+                v = torch.cat([past.values[number].index_select(0, owner), v], dim=2)
             if block is self.blocks[-1]:  # only end of text is read
                 x = finish_block(block, x[:, -1:], F.scaled_dot_product_attention(q[:, :, -1:], k, v))
             else:
@@ -183,6 +187,18 @@ class ClipText:
         if projection is not None:
             x = projection(x) if callable(projection) else x @ projection
         return x.float()
+
+    def _first_projections(self, tokens: Tensor, start: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """(b, t) tokens at positions start.. -> x (b, t, width), and the first block's queries, keys and values.
+
+        Nothing is mixed before the first attention, so each token is projected once a position; all texts end alike.
+        """
+        t = tokens.shape[1]
+        columns = torch.arange(t, device=tokens.device)
+        pairs, which = (tokens * t + columns).unique(return_inverse=True)  # (u,), (b, t)
+        x = self._embed(pairs // t, start + pairs % t)  # (u, width)
+        q, k, v = (part[0, :, which] for part in project_qkv(self.blocks[0], x[None]))  # (heads, b, t, head width)
+        return x[which], q.transpose(0, 1), k.transpose(0, 1), v.transpose(0, 1)
 
 
 def _check_tower(tower: CLIP | TextTransformer, blocks: list[nn.Module]) -> None:

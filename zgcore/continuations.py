@@ -2,12 +2,13 @@
 
 ZeroCap asks for the same (prefix, token) pairs again and again: in its iterations, beams, segments and images. Their
 features are kept in one bank, found through a table per prefix, and bounded in bytes (least recently used prefix
-goes first).
+goes first; the prompt, which every segment begins with, stays).
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,26 +16,34 @@ import torch
 import torch.nn.functional as F
 
 from zgcore.clip_text import ClipText, Tokens, common_prefix
-from zgcore.language import ContextModel, decode
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
+
+    from zgcore.language import ContextModel
+
+_WORDS_KEPT = 2**17
+_WORDS_AT_ONCE = 4096
 
 
 class Continuations:
     """Cosines of segments with "prefix + token", for tokens of a language model.
 
     clip_text: the text tower. lm: the language model whose tokens are meant.
+    lasting: prefixes whose features are never dropped.
     cache_mb: size of the feature bank, in MiB; a single call may exceed it by what it needs itself.
     """
 
-    def __init__(self, clip_text: ClipText, lm: ContextModel, *, cache_mb: int = 512) -> None:
+    def __init__(
+        self, clip_text: ClipText, lm: ContextModel, *, lasting: Collection[str] = (), cache_mb: int = 512
+    ) -> None:
         self.clip_text = clip_text
         self.texts = TokenTexts(clip_text, lm)
         self.vocabulary = lm.vocabulary
+        self.lasting = frozenset(lasting)
         self.capacity = max(1, cache_mb * 2**20 // (4 * clip_text.output_dim))
         self._bank = torch.empty(0, clip_text.output_dim, device=clip_text.device)  # (slots, d) normalised
         self._free: list[int] = []
@@ -46,72 +55,127 @@ class Continuations:
 
         prefixes: n texts. ids: (n, k) token ids. embeddings: (n, d) unit vectors. Returns (n, k) float32.
         """
-        slots = torch.from_numpy(self._slots(prefixes, ids.cpu().numpy())).to(self._bank.device)  # (n, k)
-        return torch.stack([self._bank[row] @ embedding for row, embedding in zip(slots, embeddings, strict=True)])
+        groups = self._groups(prefixes, ids.cpu().numpy())
+        self._compute({prefix: group.tokens for prefix, group in groups.items()})
+        device = self._bank.device
+        slots = np.concatenate([self._tables[prefix][group.tokens] for prefix, group in groups.items()])
+        features = torch.from_numpy(slots.astype(np.int64)).to(device).split([len(g.tokens) for g in groups.values()])
+        where = torch.from_numpy(np.concatenate([group.where for group in groups.values()])).to(device)  # (n, k)
+        found = []
+        for group, part, columns in zip(
+            groups.values(), features, where.split([len(group.rows) for group in groups.values()]), strict=True
+        ):
+            found.append((embeddings[group.rows] @ self._bank[part].T).gather(1, columns))  # (rows, k)
+        order = np.argsort(np.concatenate([group.rows for group in groups.values()]))
+        return torch.cat(found)[torch.from_numpy(order).to(device)]
 
-    def _slots(self, prefixes: Sequence[str], ids: NDArray[np.int64]) -> NDArray[np.int64]:
-        """(n, k) bank slots; features that are missing are computed, those of all rows together."""
-        wanted: dict[str, NDArray[np.int64]] = {}
-        for prefix in dict.fromkeys(prefixes):
-            rows = [row for row, other in enumerate(prefixes) if other == prefix]
-            if prefix not in self._tables:
-                self._tables[prefix] = np.full(self.vocabulary, -1, dtype=np.int32)
-            self._tables.move_to_end(prefix)
-            unique = np.unique(ids[rows])
-            wanted[prefix] = unique[self._tables[prefix][unique] < 0]
-        self._compute(wanted, keep=set(prefixes))
-        return np.stack([self._tables[prefix][row] for prefix, row in zip(prefixes, ids, strict=True)]).astype(np.int64)
+    def count(self, prefix: str) -> int:
+        """How many tokens' features are known behind a prefix."""
+        return int((self._tables[prefix] >= 0).sum()) if prefix in self._tables else 0
 
-    def _compute(self, wanted: dict[str, NDArray[np.int64]], keep: set[str]) -> None:
-        """Fill the tables of the prefixes in `wanted` with the features of the tokens named there."""
+    def rows(self, prefix: str) -> tuple[NDArray[np.int64], Tensor]:
+        """What is known of a prefix: (n,) token ids, rising, and their (n, d) unit features."""
+        table = self._tables.get(prefix, np.empty(0, np.int32))
+        ids = np.flatnonzero(table >= 0)
+        return ids, self._bank[torch.from_numpy(table[ids].astype(np.int64)).to(self._bank.device)]
+
+    def add(self, prefix: str, ids: NDArray[np.int64], features: Tensor) -> None:
+        """Take features of "prefix + token" that were computed before, in place of those known: as `rows` gave them."""
+        self._forget(prefix)
+        self._store({prefix: ids}, features.to(self._bank.device), keep={prefix})
+
+    def _groups(self, prefixes: Sequence[str], ids: NDArray[np.int64]) -> dict[str, _Group]:
+        """Rows of equal prefix, and which tokens they ask for."""
+        rows: dict[str, list[int]] = {}
+        for row, prefix in enumerate(prefixes):
+            rows.setdefault(prefix, []).append(row)
+        place = np.empty(self.vocabulary, dtype=np.int64)
+        groups = {}
+        for prefix, members in rows.items():
+            asked = np.zeros(self.vocabulary, dtype=np.bool_)
+            asked[ids[members]] = True
+            tokens = np.flatnonzero(asked)
+            place[tokens] = np.arange(len(tokens))
+            groups[prefix] = _Group(members, tokens, place[ids[members]])
+        return groups
+
+    def _compute(self, wanted: dict[str, NDArray[np.int64]]) -> None:
+        """Make the tables of some prefixes hold some tokens; what is missing runs through the tower together."""
         heads: list[Tokens] = []
         tails: list[Tokens] = []
-        for prefix, missing in wanted.items():
-            for head, tail in self.texts.split(prefix, missing.tolist()):
+        missing: dict[str, NDArray[np.int64]] = {}
+        for prefix, tokens in wanted.items():
+            table = self._table(prefix)
+            missing[prefix] = tokens[table[tokens] < 0]
+            for head, tail in self.texts.split(prefix, missing[prefix].tolist()):
                 heads.append(head)
                 tails.append(tail)
         if not tails:
             return
         features = F.normalize(self.clip_text.encode_continuations(heads, tails), dim=-1)  # (m, d)
-        slots = self._allocate(len(tails), keep)
-        self._bank[torch.tensor(slots, device=self._bank.device)] = features
-        start = 0
-        for prefix, missing in wanted.items():
-            self._tables[prefix][missing] = slots[start : start + len(missing)]
-            start += len(missing)
+        self._store(missing, features, keep=wanted)
 
-    def _allocate(self, count: int, keep: set[str]) -> list[int]:
+    def _table(self, prefix: str) -> NDArray[np.int32]:
+        """The prefix's table, now the most recently used."""
+        if prefix not in self._tables:
+            self._tables[prefix] = np.full(self.vocabulary, -1, dtype=np.int32)
+        self._tables.move_to_end(prefix)
+        return self._tables[prefix]
+
+    def _store(self, tokens: dict[str, NDArray[np.int64]], features: Tensor, keep: Collection[str]) -> None:
+        """Put (m, d) features, each prefix's in turn, into the bank; no prefix in `keep` is dropped for them."""
+        slots = self._allocate(len(features), keep)
+        self._bank[torch.tensor(slots, dtype=torch.long, device=self._bank.device)] = features
+        start = 0
+        for prefix, own in tokens.items():
+            self._table(prefix)[own] = slots[start : start + len(own)]
+            start += len(own)
+
+    def _allocate(self, count: int, keep: Collection[str]) -> list[int]:
         """Free slots: new ones up to the capacity, then those of the least recently used prefixes not in `keep`."""
         while len(self._free) < count and len(self._bank) + count - len(self._free) > self.capacity:
-            oldest = next(iter(self._tables))
-            if oldest in keep:
+            oldest = next((prefix for prefix in self._tables if prefix not in self.lasting), None)
+            if oldest is None or oldest in keep:
                 break
-            table = self._tables.pop(oldest)
-            self._free.extend(table[table >= 0].tolist())
+            self._forget(oldest)
         if len(self._free) < count:
             size = len(self._bank)
             grown = max(size + count - len(self._free), min(2 * size, self.capacity))
             self._bank = torch.cat([self._bank, self._bank.new_empty(grown - size, self._bank.shape[1])])
             self._free.extend(range(size, grown))
-        taken, self._free = self._free[-count:], self._free[:-count]
+        cut = len(self._free) - count
+        taken, self._free = self._free[cut:], self._free[:cut]
         return taken
+
+    def _forget(self, prefix: str) -> None:
+        table = self._tables.pop(prefix, np.empty(0, np.int32))
+        self._free.extend(table[table >= 0].tolist())
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Rows of one prefix. tokens: (u,) distinct ids they ask for, rising. where: (rows, k) index into `tokens`."""
+
+    rows: list[int]
+    tokens: NDArray[np.int64]
+    where: NDArray[np.int64]
 
 
 class TokenTexts:
-    """The text of each language-model token, and CLIP's tokens of a prefix followed by it."""
+    """CLIP's tokens of a prefix followed by a token of a language model.
+
+    Words tokenise independently of each other, so tokens that begin a word are tokenised once for all prefixes, those
+    that continue one once for each last word, and many words in one call.
+    """
 
     def __init__(self, clip_text: ClipText, lm: ContextModel) -> None:
         self.clip_text = clip_text
         self.lm = lm
-        self._text: list[str | None] = [None] * lm.vocabulary
-        self._own_tokens: dict[int, Tokens] = {}
+        self._known: dict[str, Tokens] = {}  # what stands behind a space -> CLIP's tokens
 
     def text(self, token: int) -> str:
         """What the token decodes to on its own."""
-        known = self._text[token]
-        if known is None:
-            known = self._text[token] = decode(self.lm.tokenizer, [token])
-        return known
+        return self.lm.token_texts[token]
 
     def split(self, prefix: str, tokens: Sequence[int]) -> list[tuple[Tokens, Tokens]]:
         """CLIP's tokens of "prefix + token", each as (what it shares with the prefix's own tokens, the rest).
@@ -120,26 +184,62 @@ class TokenTexts:
         found on token ids.
         """
         closed = self.clip_text.tokenize(prefix)
-        head, eot = closed[:-1], closed[-1]
-        separable_prefix = _plain(prefix)
+        head, end = closed[:-1], closed[-1:]
+        cut = prefix.rfind(" ") + 1  # where the last word begins
+        before, last = self.clip_text.tokenize(prefix[:cut])[:-1], prefix[cut:]
+        known_texts = self.lm.token_texts
+        texts = [known_texts[token] for token in tokens]
+        separable = [_plain(prefix) and _plain(text) for text in texts]
+        self._learn([_word(last, text) for text, plain in zip(texts, separable, strict=True) if plain])
+        room = self.clip_text.context_length - 1
         pairs = []
-        for token in tokens:
-            text = self.text(token)
-            if separable_prefix and text[:1] == " " and _plain(text):
-                sequence = self.clip_text.close((*head, *self._tokens_alone(token, text), eot))
+        for text, plain in zip(texts, separable, strict=True):
+            if plain and text[:1] == " " and len(head) + len(self._known[text]) <= room:
+                pairs.append((head, self._known[text] + end))
+                continue
+            if plain:
+                kept = head if text[:1] == " " else before
+                sequence = self.clip_text.close(kept + self._known[_word(last, text)] + end)
             else:
                 sequence = self.clip_text.tokenize(prefix + text)
             shared = min(common_prefix(head, sequence), len(sequence) - 1)
             pairs.append((sequence[:shared], sequence[shared:]))
         return pairs
 
-    def _tokens_alone(self, token: int, text: str) -> Tokens:
-        known = self._own_tokens.get(token)
-        if known is None:
-            known = self._own_tokens[token] = tuple(self.clip_text.tokenizer.encode(text))
-        return known
+    def _learn(self, words: list[str]) -> None:
+        """Tokenise plain words that are not known. Joined by the end-of-text marker, hundreds take one call."""
+        if len(self._known) > _WORDS_KEPT:
+            self._known.clear()
+        new = [word for word in dict.fromkeys(words) if word not in self._known]
+        tokenizer = self.clip_text.tokenizer
+        marker = tokenizer.decode([tokenizer.eot_token_id]).strip()
+        for start in range(0, len(new), _WORDS_AT_ONCE):
+            part = new[start : start + _WORDS_AT_ONCE]
+            parts = _divide(tokenizer.encode(f" {marker} ".join(part)), tokenizer.eot_token_id)
+            if len(parts) != len(part):  # a tokenizer that does not know its marker in a text
+                parts = [tuple(tokenizer.encode(word)) for word in part]
+            self._known.update(zip(part, parts, strict=True))
+
+
+def _word(last: str, text: str) -> str:
+    """What tokenises independently of all before: the text if it begins a word, else with the word it continues."""
+    return text if text[:1] == " " else last + text
+
+
+def _divide(tokens: list[int], separator: int) -> list[Tokens]:
+    """The runs between separators."""
+    runs: list[list[int]] = [[]]
+    for token in tokens:
+        if token == separator:
+            runs.append([])
+        else:
+            runs[-1].append(token)
+    return [tuple(run) for run in runs]
 
 
 def _plain(text: str) -> bool:
-    """True where CLIP's text cleaning changes nothing but case and spaces, so that words tokenise independently."""
-    return text.isascii() and text.isprintable() and "&" not in text
+    """True where CLIP's text cleaning changes nothing but case and spaces, so that words tokenise independently.
+
+    Angle brackets may be part of a special token, which ends a text wherever it stands.
+    """
+    return text.isascii() and text.isprintable() and not {"&", "<", ">"} & set(text)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -28,9 +29,16 @@ def decode(tokenizer: Any, tokens: Sequence[int]) -> str:
     return tokenizer.decode(tokens, clean_up_tokenization_spaces=False)
 
 
+@lru_cache(maxsize=2)
+def decode_each(tokenizer: Any, count: int) -> tuple[str, ...]:
+    """What each of the first `count` tokens decodes to on its own."""
+    return tuple(decode(tokenizer, [token]) for token in range(count))
+
+
 def forbidden_tokens(tokenizer: Any) -> list[int]:
     """Ids of tokens that are a whole number below 100,000 (no leading zeros), or one of `( , ) ! :` and newline."""
-    return [token for token in range(len(tokenizer)) if _FORBIDDEN.fullmatch(decode(tokenizer, [token]))]
+    texts = decode_each(tokenizer, len(tokenizer))
+    return [token for token, text in enumerate(texts) if _FORBIDDEN.fullmatch(text)]
 
 
 @dataclass(frozen=True)
@@ -66,6 +74,11 @@ class ContextModel:
     @property
     def device(self) -> torch.device:
         return self.model.get_output_embeddings().weight.device
+
+    @property
+    def token_texts(self) -> tuple[str, ...]:
+        """What each token of the vocabulary decodes to on its own."""
+        return decode_each(self.tokenizer, self.vocabulary)
 
     def prompt_ids(self, prompt: str) -> list[int]:
         """Beginning of sequence, then the prompt's tokens. ConfigError if the vocabulary cannot spell the prompt."""

@@ -26,7 +26,9 @@ _FLOATS_PER_TOKEN = 16  # hidden state, queries, keys, values, two attention out
 
 
 class SegmentEncoder(Protocol):
-    """(image, masks) -> embeddings: the method, or a baseline behind the same calls."""
+    """(image, masks) -> embeddings: the method, or a baseline behind the same calls. `visual` holds its weights."""
+
+    visual: nn.Module
 
     def mask_size(self, height: int, width: int) -> tuple[int, int]:
         """The resolution at which masks of an image of this size are wanted."""
@@ -154,11 +156,14 @@ class MaskedClip:
         q, k, v = project_qkv(block, hidden)  # (1 or n, heads, t, d / heads)
         n = len(keys)
         bias = keys.log().to(q.dtype)[:, None, None, :]  # multiplying softmax weights by m is adding log m to logits
+        compares_outputs = self.global_subtraction and self.saliency == "output"  # of every query token
+        asked = q[:, :, :1] if only_global and not compares_outputs else q
         masked = F.scaled_dot_product_attention(
-            q.expand(n, -1, -1, -1), k.expand(n, -1, -1, -1), v.expand(n, -1, -1, -1), attn_mask=bias
-        )  # (n, heads, t, d / heads)
+            asked.expand(n, -1, -1, -1), k.expand(n, -1, -1, -1), v.expand(n, -1, -1, -1), attn_mask=bias
+        )  # (n, heads, t or 1, d / heads)
         if self.global_subtraction:
-            unmasked = F.scaled_dot_product_attention(q, k, v)  # (1 or n, heads, t, d / heads)
+            without = q if compares_outputs else q[:, :, :1]
+            unmasked = F.scaled_dot_product_attention(without, k, v)  # (1 or n, heads, t or 1, d / heads)
             s = self._saliency(q, k, masked, unmasked, keys)  # (n,)
             w = torch.exp(-((s + 1) ** 2) / (2 * self.sigma2)).to(masked.dtype)  # equation 3
             masked = masked - w[:, None, None, None] * unmasked[:, :, :1]

@@ -10,20 +10,42 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import torch
 
+from zgcore.images import load_image
 from zgcore.masked_clip import area_average
 from zgcore.merge import Described, Merging
-from zgcore.segmentation import Segmentation, SegmentTree
+from zgcore.refine_workers import PendingTree, RefineWorkers, default_workers
+from zgcore.segmentation import Segmentation
+from zgcore.stage_profile import add_to_stage, stage
+from zgcore.stream import Failure, SegmentStream, read_ahead
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
     from torch import Tensor
 
     from zgcore.config import PipelineConfig
+    from zgcore.dino import DenseFeatures
+    from zgcore.images import Source
     from zgcore.masked_clip import SegmentEncoder
+    from zgcore.refinement import Candidates
+    from zgcore.segmentation import SegmentTree
     from zgcore.zerocap import Caption
+
+
+class CandidateFinder(Protocol):
+    """image -> SegmentTree in two steps. `refine_tree` may run in another process, where it arrives by pickle."""
+
+    @property
+    def features(self) -> DenseFeatures:
+        """The model that sees the image."""
+
+    def candidates(self, image: NDArray[np.uint8]) -> Candidates:
+        """What the models see in an (H, W, 3) image, coarsely."""
+
+    def refine_tree(self, image: NDArray[np.uint8], candidates: Candidates) -> SegmentTree:
+        """The same at the image's own size."""
 
 
 class Labeller(Protocol):
@@ -31,6 +53,15 @@ class Labeller(Protocol):
 
     def captions(self, embeddings: Tensor) -> list[Caption]:
         """One label a segment, for (n, d) embeddings of any norm."""
+
+
+@dataclass(frozen=True, eq=False)  # arrays have no one truth value to compare by
+class BegunImage:
+    """An image whose candidates are found and whose masks are being refined. seconds: of finding them."""
+
+    image: NDArray[np.uint8]
+    pending: PendingTree
+    seconds: float
 
 
 @dataclass
@@ -60,7 +91,7 @@ class ZeroGuidance:
 
     def __init__(
         self,
-        oversegment: Callable[[NDArray[np.uint8]], SegmentTree],
+        oversegment: CandidateFinder,
         encoder: SegmentEncoder,
         labeller: Labeller,
         config: PipelineConfig,
@@ -105,33 +136,92 @@ class ZeroGuidance:
     def preset(self) -> str:
         return self.config.preset
 
+    @property
+    def device(self) -> torch.device:
+        """Where the models are."""
+        return next(self.oversegment.features.module.parameters()).device
+
+    @property
+    def precision(self) -> dict[str, torch.dtype]:
+        """The number format that each stage with a model computes in."""
+        towers = {"features": self.oversegment.features.module, "embedding": self.encoder.visual}
+        found = {name: next(module.parameters()).dtype for name, module in towers.items()}
+        return {**found, "Ward": torch.float32, "text": torch.float32}
+
     def __call__(self, image: NDArray[np.uint8]) -> Segmentation:
         """Segment one (H, W, 3) uint8 RGB image."""
         return self.segment_many([image])[0]
 
     def segment_many(self, images: Sequence[NDArray[np.uint8]]) -> list[Segmentation]:
         """Segment images together: all segments of a level are described in one batch, whatever image they are of."""
+        with RefineWorkers(self.oversegment.refine_tree) as here:
+            return self._finish_images([self._begin_image(image, here) for image in images])
+
+    def segment_stream(
+        self, images: Iterable[NDArray[np.uint8] | Source], *, workers: int = 0, group: int = 1
+    ) -> Iterator[Segmentation | Failure]:
+        """Segment any number of images, in order, with the same results as one at a time.
+
+        images: (H, W, 3) uint8 arrays, or what `load_image` takes, which is read ahead in a thread.
+        workers, group: see `stream`.
+
+        An image that cannot be read or segmented is a Failure with the reason, and never stops its neighbours. Memory
+        is bounded however many images there are. With workers a script needs `if __name__ == "__main__":`.
+        """
+        with self.stream(workers=workers, group=group) as stream:
+            for image in read_ahead(_loaded, images):
+                yield from stream.push(image)
+            yield from stream.drain()
+
+    def stream(self, *, workers: int | None = None, group: int = 1) -> SegmentStream[BegunImage]:
+        """A stream to push images into, for callers with a loop of their own.
+
+        workers: processes that refine masks while the models are at other images; 0 does it in this process, None
+            takes as many as pay off on this machine (`default_workers`).
+        group: images whose segments are described together: faster on a GPU, and takes more memory.
+        """
+        if workers is None:
+            workers = default_workers(self.device.type)
+        pool = RefineWorkers(self.oversegment.refine_tree, workers)
+        return SegmentStream(
+            lambda image: self._begin_image(image, pool),
+            self._finish_images,
+            group=group,
+            ahead=max(workers, group) if workers else 0,
+            close=pool.close,
+        )
+
+    def _begin_image(self, image: NDArray[np.uint8], workers: RefineWorkers) -> BegunImage:
+        _check_image(image)
+        start = time.perf_counter()
+        candidates = self.oversegment.candidates(image)
+        seconds = time.perf_counter() - start
+        return BegunImage(image, workers.submit(image, candidates), seconds)
+
+    def _finish_images(self, begun: Sequence[BegunImage]) -> list[Segmentation]:
+        """Embed, name and merge the segments of images together."""
         torch.manual_seed(self.config.seed)
-        works = [self._begin(image) for image in images]
+        works = [self._prepare(one) for one in begun]
         leaves = self._describe(works, [list(work.tree.leaves) for work in works])
         for work, described in zip(works, leaves, strict=True):
             work.merging = Merging(described, self.config.merge)
-        while any(proposed := [work.merging.propose() for work in works]):
+        while any(proposed := self._proposed(works)):
             for work, merged in zip(works, self._describe(works, proposed), strict=True):
                 work.merging.accept(merged)
-        return [self._finish(work) for work in works]
+        with stage("merging", flops=False):
+            return [self._finish(work) for work in works]
 
-    def _begin(self, image: NDArray[np.uint8]) -> ImageWork:
-        _check_image(image)
-        seconds: dict[str, float] = {}
-        with _timed([seconds], "candidates"):
-            tree = self.oversegment(image)
+    def _proposed(self, works: list[ImageWork]) -> list[list[int]]:
+        with stage("merging", flops=False):
+            return [work.merging.propose() for work in works]
+
+    def _prepare(self, begun: BegunImage) -> ImageWork:
+        image, refined = begun.image, begun.pending.refined
+        add_to_stage("CRF", refined.seconds)
+        seconds, tree = {"candidates": begun.seconds + refined.seconds}, refined.tree
         with _timed([seconds], "embedding"):
             size = self.encoder.mask_size(*image.shape[:2])
-            coverage = {
-                leaf: area_average(torch.from_numpy(tree.leaf_map == index)[None].float(), *size)[0]
-                for index, leaf in enumerate(tree.leaves)
-            }
+            coverage = _coverage(tree, *size)
             prepared = self.encoder.prepare(image)
         return ImageWork(tree, prepared, coverage, seconds)
 
@@ -178,16 +268,36 @@ class ZeroGuidance:
         )
 
 
+def _loaded(source: NDArray[np.uint8] | Source) -> NDArray[np.uint8] | Failure:
+    if isinstance(source, np.ndarray):
+        return source
+    try:
+        with stage("decode", flops=False):
+            return load_image(source)
+    except Exception as error:
+        return Failure(error)
+
+
+def _coverage(tree: SegmentTree, height: int, width: int) -> dict[int, Tensor]:
+    """Per leaf its (height, width) soft mask. One buffer serves all leaves: an image may have 100 million pixels."""
+    mask, coverage = np.empty((1, tree.height, tree.width), np.float32), {}
+    for index, leaf in enumerate(tree.leaves):
+        np.equal(tree.leaf_map, index, out=mask[0], casting="unsafe")  # no copy on the way from bool to float
+        coverage[leaf] = area_average(torch.from_numpy(mask), height, width)[0]
+    return coverage
+
+
 def _check_image(image: NDArray[np.uint8]) -> None:
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
         raise ValueError(f"an image is (H, W, 3) uint8 RGB, not {image.shape} {image.dtype}; read it with load_image")
 
 
 @contextmanager
-def _timed(clocks: list[dict[str, float]], stage: str) -> Iterator[None]:
+def _timed(clocks: list[dict[str, float]], name: str) -> Iterator[None]:
     """Add the wall time of the block to a stage, shared equally between images."""
     start = time.perf_counter()
-    yield
+    with stage(name):
+        yield
     spent = (time.perf_counter() - start) / max(1, len(clocks))
     for clock in clocks:
-        clock[stage] = clock.get(stage, 0.0) + spent
+        clock[name] = clock.get(name, 0.0) + spent

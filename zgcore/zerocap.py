@@ -16,9 +16,13 @@ import torch.nn.functional as F
 
 from zgcore.beams import Beams
 from zgcore.continuations import Continuations
+from zgcore.first_step import FirstStep
 from zgcore.language import ContextModel, Reading, forbidden_tokens
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
     from numpy.typing import NDArray
     from torch import Tensor
     from transformers import PreTrainedModel
@@ -78,28 +82,41 @@ class ZeroCap:
     lm, lm_tokenizer: a Hugging Face causal language model and its tokenizer.
     clip_text: the text tower that shares its space with the embeddings.
     config: the numbers of section 3.3.
+    first_step_folders: where the features of the first token's candidates may be kept between runs, best first.
 
     Raises ConfigError for a vocabulary that cannot spell the prompt or the end token.
     """
 
-    def __init__(self, lm: PreTrainedModel, lm_tokenizer: Any, clip_text: ClipText, config: ZeroCapConfig) -> None:
+    def __init__(
+        self,
+        lm: PreTrainedModel,
+        lm_tokenizer: Any,
+        clip_text: ClipText,
+        config: ZeroCapConfig,
+        *,
+        first_step_folders: Sequence[Path] = (),
+    ) -> None:
         self.config = config
         self.clip_text = clip_text
         self.lm = ContextModel(lm, lm_tokenizer)
-        self.continuations = Continuations(clip_text, self.lm)
         self.prompt = self.lm.prompt_ids(config.prompt)
+        asked = self.lm.text(self.prompt)  # what CLIP reads in front of the first token
+        self.continuations = Continuations(clip_text, self.lm, lasting=[asked])
+        self.first_step = FirstStep(self.continuations, self.lm, asked, first_step_folders)
         self.end = self.lm.token_id(config.end_token)
         self.forbidden = torch.zeros(self.lm.vocabulary, dtype=torch.bool, device=self.lm.device)
         self.forbidden[forbidden_tokens(lm_tokenizer)] = True
 
     def describe(self, embeddings: Tensor | NDArray[np.float32]) -> list[list[Beam]]:
         """Texts for (n, d) segment embeddings of any norm: n lists of beams, best mean log probability first."""
+        self.first_step.load()
         described: list[list[Beam]] = []
         for part in torch.as_tensor(embeddings).split(self._segments_at_once()):
             search = self.start(part)
             while len(search.beams) and search.beams.step < self.config.max_tokens:
                 search = self.advance(search, self.next_log_probabilities(search))
             described += self.texts(search)
+        self.first_step.save()
         return described
 
     def captions(self, embeddings: Tensor | NDArray[np.float32]) -> list[Caption]:
@@ -143,47 +160,57 @@ class ZeroCap:
 
         As published they are normalised over all beams of a segment together; a finished beam counts as one whole row.
         """
-        logits = self._adjust(self._shifted_logits(search), search.beams)
+        untouched = F.log_softmax(search.reading.logits, dim=-1)  # (r, vocabulary)
+        logits = self._adjust(self._shifted_logits(search, untouched), search.beams)
         shifted = F.log_softmax(logits, dim=-1)
-        untouched = F.log_softmax(search.reading.logits, dim=-1)
         fused = self.config.fusion * shifted + (1 - self.config.fusion) * untouched  # (r, vocabulary)
         owner = torch.from_numpy(search.beams.owner).to(fused.device)
         totals = torch.tensor([float(len(ended)) for ended in search.beams.ended], device=fused.device)  # (n,)
         totals = totals.index_add(0, owner, fused.logsumexp(dim=-1).exp())  # each row's sum is close to 1
         return fused - totals[owner].log()[:, None]
 
-    def _shifted_logits(self, search: Search) -> Tensor:
-        """(r, vocabulary) logits after the gradient steps on the context."""
+    def _shifted_logits(self, search: Search, untouched: Tensor) -> Tensor:
+        """(r, vocabulary) logits after the gradient steps on the context.
+
+        untouched: (r, vocabulary) log probabilities on the context as it was read.
+        """
         config = self.config
         rows = self._rows(search.beams)  # (r, t)
         last = torch.from_numpy(rows[:, -1:]).to(self.lm.device)
         context = search.reading.context[..., :-1, :]  # of all tokens but the last
-        untouched = F.log_softmax(search.reading.logits, dim=-1)
         prefixes = [self.lm.text(row) for row in rows.tolist()]
         embeddings = search.embeddings[torch.from_numpy(search.beams.owner).to(self.lm.device)]  # (r, d)
         delta = torch.zeros_like(context)
         scored = config.first_candidates if config.first_candidates and not search.beams.step else config.candidates
         for _ in range(config.iterations):
             delta.requires_grad_(True)
-            log_p = F.log_softmax(self.lm.next_logits(last, context + delta), dim=-1)
-            fluency = (log_p.exp() * (log_p - untouched)).sum()  # KL(p || p0), rows summed
-            loss = (
-                config.clip_scale * self._clip_loss(log_p, prefixes, embeddings, scored)
-                + config.fluency_scale * fluency
-            )
-            (gradient,) = torch.autograd.grad(loss, delta)
+            logits = self.lm.next_logits(last, context + delta)
+            slope = self._loss_slope(logits.detach(), untouched, prefixes, embeddings, scored)
+            (gradient,) = torch.autograd.grad(logits, delta, slope)
             norms = gradient.flatten(2).norm(dim=2) + _NORM_FLOOR  # (2 * layers, r): per layer, tensor and beam
             step = config.step_size * gradient / norms[..., None, None, None] ** config.grad_norm_power
             delta = (delta - step).detach()
         with torch.no_grad():
             return self.lm.next_logits(last, context + delta)
 
-    def _clip_loss(self, log_p: Tensor, prefixes: list[str], embeddings: Tensor, candidates: int) -> Tensor:
-        """Cross-entropy of p with what CLIP would choose among its most probable tokens, summed over rows."""
-        top = log_p.detach().topk(min(candidates, log_p.shape[-1]), dim=-1).indices  # (r, k)
+    def _loss_slope(
+        self, logits: Tensor, untouched: Tensor, prefixes: list[str], embeddings: Tensor, candidates: int
+    ) -> Tensor:
+        """(r, vocabulary) gradient with respect to the logits of clip_scale * CE(q, p) + fluency_scale * KL(p || p0).
+
+        q: what CLIP would choose among the most probable tokens. Written out, since a softmax's gradient has a closed
+        form: p - q for the cross-entropy, p * (log p/p0 - KL) for the divergence.
+        """
+        log_p = F.log_softmax(logits, dim=-1)
+        p = log_p.exp()
+        ratio = log_p - untouched
+        divergence = (p * ratio).sum(dim=-1, keepdim=True)  # (r, 1)
+        top = log_p.topk(min(candidates, log_p.shape[-1]), dim=-1).indices  # (r, k)
         cosines = self.continuations.cosines(prefixes, top, embeddings).to(log_p.device)  # (r, k)
         target = F.softmax(cosines / self.config.temperature, dim=-1)
-        return -(target * log_p.gather(1, top)).sum()
+        scale, fluency = self.config.clip_scale, self.config.fluency_scale
+        slope = p * (scale + fluency * (ratio - divergence))
+        return slope.scatter_add_(1, top, -scale * target)
 
     def _adjust(self, logits: Tensor, beams: Beams) -> Tensor:
         """Damp repeated and forbidden tokens; boost the end token, but damp it at the first step."""

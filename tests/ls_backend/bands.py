@@ -16,6 +16,7 @@ import numpy as np
 
 from zgcore import Segmentation, SegmentTree
 from zgcore.config import PipelineConfig
+from zgcore.stream import SegmentStream
 
 NAMES = ("dark", "dim", "bright", "white & <b>shiny</b>")
 
@@ -33,6 +34,19 @@ class BandSegmenter:
     @property
     def preset(self) -> str:
         return self.config.preset
+
+    @property
+    def device(self):
+        import torch
+
+        return torch.device("cpu")
+
+    @property
+    def precision(self):
+        return {}
+
+    def stream(self, *, workers, group):
+        return SegmentStream(lambda image: image, self.segment_many, group=group)
 
     def segment_many(self, images):
         self.calls.append(len(images))

@@ -227,12 +227,82 @@ def test_json_is_all_of_stdout(photos, model, capsys):
     assert "Look at out/index.html" in err
 
 
+def test_the_real_pipeline_with_workers_writes_the_same_bytes(photos, capsys):
+    """Profiled and with workers, or plain and without: only the seconds in the records differ."""
+    quick = ["--preset", "untrained", "--format", "coco,png", "--device", "cpu"]
+    assert label(capsys, photos, "--out", "plain", "--workers", "0", *quick)[0] == 0
+    (photos / "broken.jpg").write_bytes(b"no photo")
+    code, out, _ = label(capsys, photos, "--out", "fast", "--workers", "1", "--profile", "--json", *quick)
+    assert code == 1
+    document = json.loads(out)
+    assert (document["done"], document["failed"]) == (3, 1)
+    for name in "abc":
+        plain, fast = (json.loads(Path(folder, f"results/{name}.json").read_text()) for folder in ("plain", "fast"))
+        assert plain.pop("seconds").keys() == fast.pop("seconds").keys()
+        assert plain == fast
+        for kind in (f"overlays/{name}.png", f"results/{name}.npz"):
+            assert Path("plain", kind).read_bytes() == Path("fast", kind).read_bytes()
+    stages = {stage["stage"]: stage for stage in document["profile"]["stages"]}
+    assert list(stages) == ["decode", "features", "Ward", "CRF", "embedding", "text", "merging"]
+    assert [stages[name]["flops"] for name in ("decode", "Ward", "CRF", "merging")] == [None] * 4
+    assert all(0 < stages[name]["share_of_peak"] < 1 for name in ("features", "embedding", "text"))
+    assert stages["features"]["runs"] == stages["decode"]["runs"] == 3
+    assert document["profile"]["peak_flops_per_second"].keys() == {"float32"}
+
+
+def test_the_profile_as_a_table(photos, model, capsys):
+    code, out, _ = label(capsys, photos, "--out", "out", "--profile")
+    assert code == 0
+    assert "Stages on cpu" in out
+    row = next(line for line in out.splitlines() if "decode" in line)
+    assert row.split("│")[2].strip() == "3"
+    assert "not counted" in row
+    assert "profile" not in json.loads(label(capsys, photos, "--out", "out", "--json")[1])
+
+
+def test_ctrl_c_ends_the_workers(photos, tmp_path):
+    for index in range(20):
+        photo(photos / f"more{index}.png", first=index)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    program = [sys.executable, "-m", "ls_backend", "label", photos, "--out", "out", "--preset", "untrained"]
+    with subprocess.Popen(
+        [*program, "--workers", "2", "--json"],
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,  # a group of its own, as a shell gives it: Ctrl-C reaches every process in it
+    ) as process:
+        wait_for(tmp_path / "out/results/a.json", process)
+        os.killpg(process.pid, signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    document = json.loads(out)
+    assert document["interrupted"]
+    assert 1 <= document["done"] < 23
+    assert b"Traceback" not in err
+    end = time.monotonic() + 20
+    while has_processes(process.pid):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def has_processes(group):
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 @pytest.mark.parametrize(
     ("args", "code", "message"),
     [
         (["label", "p", "--preset", "bsae"], 2, 'mini, base, paper, untrained or a folder. Did you mean "base"?'),
         (["label", "p", "--format", "coco,labelstudo"], 2, 'Did you mean "labelstudio"?'),
         (["label", "p", "--device", "cdua"], 2, 'Did you mean "cuda"?'),
+        (["label", "p", "--workers", "two"], 2, "'two' is not a valid integer"),
+        (["label", "p", "--workers", "65"], 2, "65 is not in the range 0<=x<=64"),
         (["label", "p", "--presett", "mini"], 2, "--preset"),
         (["lable", "p"], 2, 'there is no command "lable" (label, weights). Did you mean "label"?'),
         (["label", "p", "--min-area", "1"], 2, "--min-area"),

@@ -9,6 +9,7 @@ from timm.models.vision_transformer import VisionTransformer
 from zgcore import untrained
 from zgcore.config import DinoConfig
 from zgcore.dino import DinoKeys
+from zgcore.stage_profile import StageProfile, stage
 
 
 def keys_by_hook(vit: VisionTransformer, pixels: torch.Tensor) -> torch.Tensor:
@@ -28,6 +29,17 @@ def test_own_stride_equals_timm():
         keys = DinoKeys(vit, DinoConfig(size=64, stride=8)).keys(pixels)
     assert keys.shape == (1, 8, 8, 48)
     assert torch.allclose(keys.flatten(1, 2), keys_by_hook(vit, pixels), atol=1e-5)
+
+
+def test_of_the_last_block_only_the_keys_are_computed():
+    """Counted by hand: 65 tokens of 48. The attention matrix of the other block is never stored."""
+    vit, t, d = untrained.dino(), 65, 48
+    assert all(block.attn.fused_attn for block in vit.blocks)
+    profile = StageProfile(torch.device("cpu"))
+    with profile.active(), stage("features"), torch.inference_mode():
+        DinoKeys(vit, DinoConfig(size=64, stride=8)).keys(torch.ones(1, 3, 64, 64))
+    patches, block, keys = 2 * 64 * d * 3 * 8 * 8, 24 * t * d * d + 4 * t * t * d, 2 * t * d * d
+    assert profile.costs["features"].flops == patches + block + keys
 
 
 def test_other_sizes_equal_timm_with_interpolated_positions():

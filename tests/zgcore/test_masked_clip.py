@@ -9,6 +9,7 @@ from tests import golden
 from zgcore.blocks import finish_block, project_qkv
 from zgcore.errors import ConfigError
 from zgcore.masked_clip import CropMaskClip, MaskedClip, area_average
+from zgcore.stage_profile import StageProfile, stage
 
 REFERENCE = golden.load("masked_clip.npz")
 
@@ -77,6 +78,48 @@ def test_chunks_do_not_change_the_result():
     tight = MaskedClip(golden.vision_tower(), memory_mb=1)
     assert tight._chunk_size(tight.prepare_pixels(REFERENCE["image"])) < 4
     assert torch.allclose(tight.encode(REFERENCE["image"], masks), whole, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "attention"),
+    [
+        # Queries of masked (3 segments) and unmasked (shared) attention, then products of equation 2 itself.
+        ({}, (65, 65, 0)),
+        ({"saliency": "weights"}, (1, 1, 2 * 65 * 65 * 128 + 2 * 3 * 2 * 65 * 65 * 2)),
+        ({"global_subtraction": False}, (1, 0, 0)),
+    ],
+)
+def test_the_last_block_computes_nothing_that_is_not_read(settings, attention):
+    """Counted by hand: 65 tokens of 128, 3 segments, one masked block, whose input all segments share."""
+    encoder = MaskedClip(golden.vision_tower(), masked_blocks=1, **settings)
+    hidden, masks = encoder.prepare_pixels(REFERENCE["image"]), torch.ones(3, 8, 8)
+    masked_queries, unmasked_queries, saliency = attention
+    averaging = 2 * (2 * 3 * 8 * 8 * 8)
+    projections = 2 * 65 * 128 * 3 * 128
+    attended = 4 * 65 * 128 * (3 * masked_queries + unmasked_queries)
+    one_token = 2 * 128 * 128 + 2 * 2 * 128 * 512 + 2 * 128 * 64  # out-projection, MLP, projection to 64
+    expected = averaging + projections + attended + saliency + 3 * one_token
+    assert flops(lambda: encoder.encode_prepared(hidden, masks)) == expected
+
+
+def test_blocks_share_what_segments_share():
+    """Unmasked blocks once an image; the first masked block's projections and unmasked attention once, too."""
+    encoder, n, t, d = MaskedClip(golden.vision_tower(), masked_blocks=2), 3, 65, 128
+    masks = torch.ones(n, 8, 8)
+    block = 24 * t * d * d + 4 * t * t * d  # projections and MLP, attention
+    patches = 2 * 64 * d * 3 * 14 * 14
+    assert flops(lambda: encoder.prepare_pixels(REFERENCE["image"])) == patches + 6 * block
+    hidden = encoder.prepare_pixels(REFERENCE["image"])
+    first = 6 * t * d * d + (n + 1) * 4 * t * t * d + n * 18 * t * d * d
+    last = n * (6 * t * d * d + 2 * 4 * t * t * d + 18 * d * d + 2 * d * 64)
+    assert flops(lambda: encoder.encode_prepared(hidden, masks)) == 2 * (2 * n * 8 * 8 * 8) + first + last
+
+
+def flops(function) -> int:
+    profile = StageProfile(torch.device("cpu"))
+    with profile.active(), stage("embedding"):
+        function()
+    return profile.costs["embedding"].flops
 
 
 def test_no_segments():

@@ -1,0 +1,283 @@
+"""How the whole pipeline's time and memory grow with the image and with the number of segments.
+
+    python benchmarks/pipeline.py --preset mini                         # table and pictures/pipeline.png
+    python benchmarks/pipeline.py --preset paper --random-weights       # full-size models, deterministic weights
+    python benchmarks/pipeline.py --preset mini --overlap --workers 1   # one by one against overlapped, paired
+
+Every figure comes from a process of its own: the median of repeated runs after a warm-up image. Memory is the highest
+resident size of the process tree, sampled ten times a second; on a GPU also the allocator's highest mark. The photos
+are the samples, resized. Figures of random weights say nothing about labels, and nearly everything about speed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from zgcore import ZeroGuidance, __version__, load_image
+from zgcore.build import Models, assemble, pick_device
+from zgcore.dino import DinoKeys
+from zgcore.models import load_clip, load_dino, load_language_model
+from zgcore.presets import get_preset
+from zgcore.samples import sample_paths
+from zgcore.stage_profile import StageProfile
+from zgcore.weights import WeightSource
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SIZES = ("320x240", "640x480", "1280x960", "4000x3000")
+LEAVES = (2, 5, 10, 20)
+TOKENIZER = Path(__file__).parents[1] / "tests/data/gpt2_tokenizer.json"
+PICTURE = Path(__file__).parent / "pictures/pipeline.png"
+SAMPLING_SECONDS = 0.1
+
+
+def resident_mib() -> float:
+    """Resident memory of this process and everything below it, shared pages shared out (Linux)."""
+    below: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = int(stat.read_text().rpartition(")")[2].split()[1])
+        except OSError:  # it has ended
+            continue
+        below.setdefault(parent, []).append(int(stat.parent.name))
+    total, pending = 0, [os.getpid()]
+    while pending:
+        pid = pending.pop()
+        pending += below.get(pid, [])
+        try:
+            lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        except OSError:
+            continue
+        total += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    return total / 1024
+
+
+class HighWater:
+    """The highest resident size while the block ran, in MiB."""
+
+    def __enter__(self) -> HighWater:
+        self.mib = resident_mib()
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+        return self
+
+    def _watch(self) -> None:
+        while not self._done.wait(SAMPLING_SECONDS):
+            self.mib = max(self.mib, resident_mib())
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+        self.mib = max(self.mib, resident_mib())
+
+
+def build(options: argparse.Namespace, **settings: Any) -> ZeroGuidance:
+    """The preset; with --random-weights its full-size models filled from their parameters' names."""
+    if not options.random_weights:
+        return ZeroGuidance.from_preset(options.preset, device=options.device, weights=options.weights, **settings)
+    config, source = get_preset(options.preset).override(**settings), WeightSource.random(tokenizer=TOKENIZER)
+    models = Models(
+        DinoKeys(load_dino(config.dino, source), config.dino),
+        *load_clip(config.clip, source),
+        *load_language_model(config.zerocap, source),
+        random_weights=True,
+    )
+    return assemble(models, config, pick_device(options.device))
+
+
+def photos(size: str, count: int) -> list[NDArray[np.uint8]]:
+    """`count` samples resized to "WIDTHxHEIGHT"."""
+    width, height = map(int, size.split("x"))
+    paths = sample_paths()[:count]
+    return [
+        np.array(Image.fromarray(load_image(path)).resize((width, height), Image.Resampling.LANCZOS)) for path in paths
+    ]
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """One size or one number of candidates, in this process."""
+    forced = {} if options.leaves is None else {"tree__leaves": options.leaves, "tree__similarity": 1.0}
+    model = build(options, **forced)
+    images = photos(options.size, options.images + 1)
+    if model.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    seconds, segments, stages = [], [], []
+    with HighWater() as memory:
+        model(images.pop(0))
+        for image in images:
+            for _ in range(options.repeats):
+                start = time.perf_counter()
+                result = model(image)
+                seconds.append(time.perf_counter() - start)
+                segments.append(len(result.tree.leaves))
+                stages.append(result.seconds)
+    found = {
+        "size": options.size,
+        "leaves": statistics.mean(segments),
+        "seconds": statistics.median(seconds),
+        "mib": memory.mib,
+        "stages": {name: statistics.median(run[name] for run in stages) for name in stages[0]},
+    }
+    if model.device.type == "cuda":
+        found["device_mib"] = torch.cuda.max_memory_allocated() / 2**20
+    if options.profile:
+        profile = StageProfile(model.device)
+        with profile.active():
+            list(model.segment_stream(images))
+        found["profile"] = profile.document(model.precision)
+    return found
+
+
+def in_own_process(options: argparse.Namespace, **changed: object) -> dict[str, Any]:
+    """`measure` with some options changed, in a fresh process."""
+    values = {**vars(options), **changed, "one": True}
+    command = [sys.executable, __file__]
+    for name, value in values.items():
+        flag = "--" + name.replace("_", "-")
+        if value is True:
+            command.append(flag)
+        elif value not in (None, False):
+            command += [flag, str(value)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def overlap(options: argparse.Namespace) -> str:
+    """One image at a time against the stream, in turns within one process, results compared."""
+    model = build(options)
+    images = photos(options.size, options.images)
+    model(images[0])
+    alone, streamed = [], []
+    for turn in range(options.repeats):
+        for overlapped in (False, True) if turn % 2 == 0 else (True, False):
+            start = time.perf_counter()
+            if overlapped:
+                many = list(model.segment_stream(images, workers=options.workers, group=options.group))
+            else:
+                one = [model(image) for image in images]
+            (streamed if overlapped else alone).append(time.perf_counter() - start)
+        for expected, found in zip(one, many, strict=True):
+            if expected.index_map.tobytes() != found.index_map.tobytes() or expected.labels != found.labels:
+                raise SystemExit("the overlapped path gives other results")
+    ratios = [before / after for before, after in zip(alone, streamed, strict=True)]
+    return (
+        f"{len(images)} images of {options.size}, {options.workers} workers, groups of {options.group}, "
+        f"{options.repeats} pairs: one at a time {statistics.median(alone):.2f} s, "
+        f"overlapped {statistics.median(streamed):.2f} s; ratio median {statistics.median(ratios):.2f}, "
+        f"{min(ratios):.2f} to {max(ratios):.2f}; masks and labels identical"
+    )
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Markdown."""
+    lines = [
+        "| image | candidates | seconds an image | images/s | memory (MiB) | candidates / embedding / text (s) |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        stages = " / ".join(f"{row['stages'][name]:.2f}" for name in ("candidates", "embedding", "text"))
+        memory = f"{row['mib']:.0f}" + (f" + {row['device_mib']:.0f} on the GPU" if "device_mib" in row else "")
+        lines.append(
+            f"| {row['size']} | {row['leaves']:.1f} | {row['seconds']:.2f} | {1 / row['seconds']:.2f} | {memory} "
+            f"| {stages} |"
+        )
+    return "\n".join(lines)
+
+
+def floor(profile: dict[str, Any]) -> str:
+    """How far each stage is from its operations at the measured peak, in Markdown."""
+    lines = ["| stage | seconds | GFLOP | share of the measured peak |", "|---|---|---|---|"]
+    for row in profile["stages"]:
+        flops = "not counted" if row["flops"] is None else f"{row['flops'] / 1e9:.1f}"
+        share = "" if row["share_of_peak"] is None else f"{row['share_of_peak']:.1%}"
+        lines.append(f"| {row['stage']} | {row['seconds']:.2f} | {flops} | {share} |")
+    return "\n".join(lines)
+
+
+def draw(by_size: list[dict[str, Any]], by_leaves: list[dict[str, Any]], title: str, to: Path) -> None:
+    """Seconds by stage against image size and against candidates, and memory against image size."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(1, 3, figsize=(13, 4), layout="constrained")
+    for axis, rows, labels, name in (
+        (axes[0], by_size, [row["size"] for row in by_size], "image, pixels"),
+        (axes[1], by_leaves, [f"{row['leaves']:.0f}" for row in by_leaves], "candidate segments"),
+    ):
+        base = np.zeros(len(rows))
+        for stage in ("candidates", "embedding", "text"):
+            seconds = np.array([row["stages"][stage] for row in rows])
+            axis.bar(labels, seconds, bottom=base, label=stage)
+            base += seconds
+        axis.set(xlabel=name, ylabel="seconds an image")
+        axis.margins(y=0.25)  # room for the legend
+        axis.legend(loc="upper left", ncols=3, fontsize="small")
+    axes[2].bar([row["size"] for row in by_size], [row["mib"] for row in by_size], color="grey")
+    axes[2].set(xlabel="image, pixels", ylabel="highest resident memory, MiB")
+    figure.suptitle(title)
+    to.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(to, dpi=110)
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--preset", default="mini")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--weights", type=Path)
+    parser.add_argument("--random-weights", action="store_true", help="full-size models without their weights")
+    parser.add_argument("--size", default="640x480", help="WIDTHxHEIGHT where only one is measured")
+    parser.add_argument("--leaves", type=int, help="so many candidates, none pruned")
+    parser.add_argument("--images", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--profile", action="store_true", help="also count operations")
+    parser.add_argument("--one", action="store_true", help="one figure as JSON, in this process")
+    parser.add_argument("--overlap", action="store_true", help="compare with the overlapped path")
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--group", type=int, default=1)
+    parser.add_argument("--picture", type=Path, default=PICTURE)
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = arguments()
+    if options.one:
+        print(json.dumps(measure(options)))
+        return
+    device = pick_device(options.device)
+    where = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} CPU threads"
+    title = (
+        f"zeroguide {__version__}, preset {options.preset}{', random weights' if options.random_weights else ''}, "
+        f"{where}, torch {torch.__version__}, Python {platform.python_version()}"
+    )
+    print(title + "\n")
+    if options.overlap:
+        print(overlap(options))
+        return
+    by_size = [in_own_process(options, size=size, profile=options.profile and size == "640x480") for size in SIZES]
+    print(table(by_size) + "\n")
+    by_leaves = [in_own_process(options, leaves=leaves, profile=False) for leaves in LEAVES]
+    print(table(by_leaves) + "\n")
+    print("\n".join(floor(row["profile"]) for row in by_size if "profile" in row))
+    draw(by_size, by_leaves, title, options.picture)
+
+
+if __name__ == "__main__":
+    main()
