@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from ls_backend import brush
 from ls_backend.exports import Records, compact, json_list
+from ls_backend.protocol import mean_score, region_entries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,30 +38,25 @@ def regions(record: ImageRecord) -> list[dict[str, Any]]:
     """The `result` of one prediction: for each segment a brush region and, with the same id, its text."""
     result = []
     for index, segment in enumerate(record.segments):
-        common = {
-            "id": f"segment{index}",
-            "to_name": IMAGE_NAME,
-            "original_width": record.width,
-            "original_height": record.height,
-            "image_rotation": 0,
-            "score": segment.score,
-        }
-        mask = {
-            "format": "rle",
-            "rle": brush.encode(record.mask(index)),
-            "brushlabels": [PALETTE[index % len(PALETTE)]],
-        }
-        result.append({**common, "from_name": MASK_NAME, "type": "brushlabels", "value": mask})
-        text = {"text": [segment.label]}
-        result.append({**common, "from_name": TEXT_NAME, "type": "textarea", "value": text})
+        result += region_entries(
+            f"segment{index}",
+            image=IMAGE_NAME,
+            brush_name=MASK_NAME,
+            text_name=TEXT_NAME,
+            height=record.height,
+            width=record.width,
+            score=segment.score,
+            rle=brush.encode(record.mask(index)),
+            label=PALETTE[index % len(PALETTE)],
+            text=segment.label,
+        )
     return result
 
 
 def prediction(record: ImageRecord) -> dict[str, Any]:
     """One prediction as Label Studio imports it; its score is the mean over pixels of the segments' scores."""
-    pixels = record.height * record.width
-    score = sum(segment.score * segment.area for segment in record.segments) / pixels
-    return {"model_version": record.stamp.model_version, "score": round(score, 6), "result": regions(record)}
+    score = mean_score((segment.score, segment.area) for segment in record.segments)
+    return {"model_version": record.stamp.model_version, "score": score, "result": regions(record)}
 
 
 def task_pieces(records: Records, image_url: Callable[[NumberedRecord], str]) -> Iterator[str]:
