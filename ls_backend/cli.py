@@ -10,6 +10,7 @@ import click
 from ls_backend.cli_label import label
 from ls_backend.cli_params import SuggestingGroup
 from ls_backend.cli_report import printable
+from ls_backend.cli_serve import serve
 from ls_backend.cli_weights import weights
 from zgcore import __version__
 from zgcore.errors import ZeroguideError
@@ -28,6 +29,7 @@ def zeroguide() -> None:
     \b
     Start with:
       zeroguide label photos/ --out results
+      zeroguide serve
 
     Exit codes: 0 all well, 1 an image failed (the others are written), 2 wrong use or unusable --out,
     3 model weights missing or damaged, 130 stopped by Ctrl-C (what was done is kept).
@@ -35,6 +37,7 @@ def zeroguide() -> None:
 
 
 zeroguide.add_command(label)
+zeroguide.add_command(serve)
 zeroguide.add_command(weights)
 
 

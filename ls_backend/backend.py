@@ -1,0 +1,222 @@
+"""The server's parts, wired: what the handlers in `app` call. Knows no HTTP."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import OrderedDict, deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from ls_backend.acceptance import OUTCOMES, Acceptance
+from ls_backend.background import BackgroundWorker, TaskQueue, project_id, task_id
+from ls_backend.inference import Inference
+from ls_backend.label_studio_api import connect
+from ls_backend.labelling_config import parse_config
+from ls_backend.metrics import Metrics, set_all
+from ls_backend.predicting import Outcome, Predictor, predict_in_order
+from zgcore.errors import ZeroguideError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ls_backend.inference import Model
+    from ls_backend.labelling_config import LabellingConfig
+    from ls_backend.predicting import Predicted
+    from ls_backend.settings import Settings
+
+log = logging.getLogger(__name__)
+
+PROJECTS_KEPT: Final = 200
+SHOWN: Final = 12  # last predictions and last failures on the status page
+LABELS_SHOWN: Final = 8
+
+
+@dataclass
+class Project:
+    """A project as it was last seen. tasks: predicted for it since the start. seen: seconds since the epoch."""
+
+    name: str
+    xml: str
+    config: LabellingConfig
+    seen: float
+    tasks: int = 0
+
+
+@dataclass(frozen=True)
+class Recent:
+    """A prediction for the status page. thumbnails: JPEG in base64."""
+
+    project: str
+    task: str
+    when: float
+    labels: tuple[str, ...]
+    regions: int
+    cached: bool
+    thumbnails: tuple[str, ...]
+
+
+@dataclass
+class Log:
+    """What the status page shows of the past; safe to use from several threads."""
+
+    projects: OrderedDict[str, Project] = field(default_factory=OrderedDict)
+    recent: deque[Recent] = field(default_factory=lambda: deque(maxlen=SHOWN))
+    failures: deque[tuple[float, str, str]] = field(default_factory=lambda: deque(maxlen=SHOWN))
+    late: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+class Backend:
+    """One server. model: one that is loaded already, else the settings' preset is, when it is first needed."""
+
+    def __init__(self, settings: Settings, model: Model | None = None) -> None:
+        self.settings = settings
+        self.metrics = Metrics()
+        self.inference = Inference(settings, model)
+        self.predictor = Predictor(settings, self.inference, self.metrics)
+        self.acceptance = Acceptance(settings.data_dir)
+        self.queue = TaskQueue(settings.data_dir)
+        self.log = Log()
+        api = connect(settings)
+        self.worker = BackgroundWorker(self.queue, self.predictor, api, self.metrics, self._was_predicted)
+        self.places = threading.BoundedSemaphore(settings.queue_limit)
+        self.worker.start()
+        if settings.preload:
+            self.inference.preload()
+
+    @property
+    def version(self) -> str:
+        return self.inference.version
+
+    def see_project(self, project: Any, xml: str | None) -> Project:
+        """Note a project and read its config, unless it is the one it had. xml: None where it was not sent."""
+        name = printable(str(project_id(project) or project or "unknown"))
+        with self.log.lock:
+            known = self.log.projects.get(name)
+            if known is None or (xml is not None and xml != known.xml):
+                tasks = 0 if known is None else known.tasks
+                known = Project(name, xml or "", parse_config(xml or ""), time.time(), tasks)
+                for problem in known.config.problems:
+                    log.warning("project %s gets no masks: %s", name, problem)
+            known.seen = time.time()
+            self.log.projects[name] = known
+            self.log.projects.move_to_end(name)
+            while len(self.log.projects) > PROJECTS_KEPT:
+                self.log.projects.popitem(last=False)
+        return known
+
+    def predict(self, tasks: Sequence[Any], project: Any, xml: str | None, request_id: str) -> list[dict[str, Any]]:
+        """One result for each task, in order; an empty one where it failed or was left to the background queue."""
+        seen = self.see_project(project, xml)
+        number = project_id(project)
+        outcomes = predict_in_order(
+            self.predictor,
+            tasks,
+            seen.config,
+            self.settings.deadline_s,
+            lambda outcome: self._tell(outcome, number, request_id),
+        )
+        late = [outcome.task for outcome in outcomes if outcome.late and isinstance(outcome.task, dict)]
+        if late:
+            self._leave(late, number, seen.xml, request_id)
+        return [{"result": []} if outcome.predicted is None else outcome.predicted.document for outcome in outcomes]
+
+    def _leave(self, tasks: list[dict[str, Any]], project: int | None, xml: str, request_id: str) -> None:
+        """Queue tasks that did not fit into the answer."""
+        queued = self.queue.add(project, tasks, xml)
+        self.worker.wake()
+        with self.log.lock:
+            self.log.late += len(tasks)
+        how = "sent when done" if self.worker.api else "kept for the next request: no Label Studio address and token"
+        log.warning(
+            "%s: %d tasks did not fit into %g s; %d are queued and will be %s",
+            request_id,
+            len(tasks),
+            self.settings.deadline_s,
+            queued,
+            how,
+        )
+
+    def _tell(self, outcome: Outcome, project: int | None, request_id: str) -> None:
+        """Count and note what became of a task."""
+        if outcome.predicted is not None:
+            self.metrics.tasks.labels("predicted").inc()
+            for error in outcome.predicted.errors:
+                self._note_failure(outcome.task, error, request_id)
+            self._was_predicted(project, outcome.predicted, outcome.task)
+        elif outcome.error is not None:
+            self.metrics.tasks.labels("failed").inc()
+            self._note_failure(outcome.task, outcome.error, request_id)
+        else:
+            self.metrics.tasks.labels("late").inc()
+
+    def _note_failure(self, task: Any, error: Exception, request_id: str) -> None:
+        self.metrics.failed(error)
+        expected = isinstance(error, ZeroguideError)
+        message = printable(str(error)) if expected else type(error).__name__
+        name = printable(str(task.get("id")))[:80] if isinstance(task, dict) else "no object"
+        line = message if message.startswith(f"task {name}:") else f"task {name}: {message}"
+        log.error("%s: %s", request_id, line, exc_info=None if expected else error)
+        with self.log.lock:
+            self.log.failures.appendleft((time.time(), request_id, line))
+
+    def _was_predicted(self, project: int | None, predicted: Predicted, task: Mapping[str, Any]) -> None:
+        number = task_id(task)
+        if number is not None:
+            self.acceptance.predicted(number, predicted.document["result"])
+        images = [image for image in predicted.images if image is not None]
+        texts = [label for image in images for label in image.regions.labels]
+        name = printable(str(project or "unknown"))
+        recent = Recent(
+            name,
+            printable(str(task.get("id")))[:80],
+            time.time(),
+            tuple(dict.fromkeys(texts))[:LABELS_SHOWN],
+            len(texts),
+            all(image.cached for image in images),
+            tuple(image.thumbnail for image in images[:1]),
+        )
+        with self.log.lock:
+            self.log.recent.appendleft(recent)
+            if name in self.log.projects:
+                self.log.projects[name].tasks += 1
+
+    def refresh_metrics(self) -> None:
+        """Bring the gauges up to date."""
+        set_all(self.metrics.queue, self.queue.counts())
+        totals = self.acceptance.totals()
+        set_all(self.metrics.regions, {name: totals[name] for name in OUTCOMES})
+        set_all(self.metrics.people, self.predictor.people.counts)
+
+    def misconfigured(self) -> list[str]:
+        """What keeps the server from doing its work well, each with its cure."""
+        found = [] if self.inference.error is None else [f"the model cannot be loaded: {self.inference.error}"]
+        if self.inference.random_weights:
+            found.append("the preset has random weights: masks and labels mean nothing")
+        if self.settings.label_studio_url is None:
+            found.append("label_studio_url (LABEL_STUDIO_URL) is not set: uploaded images cannot be read")
+        elif self.settings.label_studio_api_key is None:
+            found.append("label_studio_api_key (LABEL_STUDIO_API_KEY) is not set: uploaded images cannot be read")
+        if self.worker.api is None:
+            found.append("predictions that miss the deadline cannot be sent; they are kept for the next request")
+        if error := self.queue.last_error():
+            found.append(f"the background queue met: {error}")
+        with self.log.lock:
+            projects = list(self.log.projects.values())
+        found += [f"project {seen.name}: {problem}" for seen in projects for problem in seen.config.problems]
+        return [printable(line) for line in found]
+
+    def close(self) -> None:
+        """Stop: the image in hand is finished, the queue stays on disk."""
+        self.worker.stop()
+        self.predictor.close()
+        self.inference.close()
+        self.worker.close()
+        self.acceptance.close()
+
+
+def printable(text: str) -> str:
+    """One line that can be shown and encoded."""
+    return "".join(char if char.isprintable() else "?" for char in text)
