@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ls_backend.cli_label import label
+from ls_backend.cli_mini import mini
 from ls_backend.cli_params import SuggestingGroup
 from ls_backend.cli_report import printable
 from ls_backend.cli_serve import serve
@@ -37,6 +38,7 @@ def zeroguide() -> None:
 
 
 zeroguide.add_command(label)
+zeroguide.add_command(mini)
 zeroguide.add_command(serve)
 zeroguide.add_command(weights)
 

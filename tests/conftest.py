@@ -1,8 +1,11 @@
 """zgcore is imported before anything that needs torchvision, and runs are quiet and repeatable."""
 
 import os
+import tempfile
+from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ["HF_ASSETS_CACHE"] = str(Path(tempfile.gettempdir()) / "zeroguide-tests")  # tables of the first step
 
 import torch
 

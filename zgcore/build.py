@@ -15,7 +15,7 @@ from zgcore.errors import ConfigError
 from zgcore.first_step import cache_folders
 from zgcore.manifest import fingerprint
 from zgcore.masked_clip import CropMaskClip, MaskedClip
-from zgcore.mini.load import load_mini, words
+from zgcore.mini.load import WEIGHTS_FOLDER, load_mini, words
 from zgcore.models import load_clip, load_dino, load_language_model
 from zgcore.oversegment import Oversegmenter
 from zgcore.pipeline import ZeroGuidance
@@ -117,7 +117,7 @@ def _mini_models(weights: str | Path | None) -> Models:
         mini.tokenizer,
         mini.language_model,
         mini.lm_tokenizer,
-        fingerprint="" if folder is None else fingerprint(folder),
+        fingerprint=fingerprint(folder or WEIGHTS_FOLDER),
         folder=folder,
     )
 

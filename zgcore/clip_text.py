@@ -132,7 +132,7 @@ class ClipText:
             by_prefix_length[len(prefix)].append(row)
         for rows in by_prefix_length.values():
             numbers = {prefix: number for number, prefix in enumerate(dict.fromkeys(prefixes[row] for row in rows))}
-            past = self._run_prefixes(list(numbers))
+            past = self.run_prefixes(list(numbers))
             by_length: dict[int, list[int]] = defaultdict(list)
             for row in rows:
                 by_length[len(suffixes[row])].append(row)
@@ -142,7 +142,7 @@ class ClipText:
                     chunk = bucket[start : start + step]
                     tokens = torch.tensor([suffixes[row] for row in chunk], device=self.device)  # (b, length)
                     owner = torch.tensor([numbers[prefixes[row]] for row in chunk], device=self.device)  # (b,)
-                    out[torch.tensor(chunk, device=self.device)] = self._run_suffixes(tokens, owner, past)
+                    out[torch.tensor(chunk, device=self.device)] = self.run_suffixes(tokens, owner, past)
         return out
 
     def _embed(self, tokens: Tensor, positions: Tensor) -> Tensor:
@@ -150,7 +150,7 @@ class ClipText:
         table = self.tower.positional_embedding
         return self.tower.token_embedding(tokens).to(table.dtype) + table[positions]
 
-    def _run_prefixes(self, prefixes: list[Tokens]) -> Prefixes | None:
+    def run_prefixes(self, prefixes: list[Tokens]) -> Prefixes | None:
         """Keys and values of p prefixes of one length; None for the empty prefix."""
         length = len(prefixes[0])
         if length == 0:
@@ -166,7 +166,7 @@ class ClipText:
                 x = finish_block(block, x, F.scaled_dot_product_attention(q, k, v, is_causal=True))
         return Prefixes(length, tuple(keys), tuple(values))
 
-    def _run_suffixes(self, tokens: Tensor, owner: Tensor, past: Prefixes | None) -> Tensor:
+    def run_suffixes(self, tokens: Tensor, owner: Tensor, past: Prefixes | None) -> Tensor:
         """(b, t) suffixes that continue prefix number `owner` (b,) -> (b, d)."""
         start = 0 if past is None else past.length
         t = tokens.shape[1]

@@ -114,7 +114,7 @@ def _download(repo: str, file: str, revision: str | None, **options: Any) -> Pat
 
 def _reporter(progress: Callable[[int], None]) -> type:
     """A progress bar for the hub's client that shows nothing and hands its numbers on."""
-    from tqdm import tqdm  # type: ignore[import-untyped]
+    from tqdm import tqdm
 
     class Reporter(tqdm):  # type: ignore[misc]
         def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -1,7 +1,7 @@
 """The modules of the mini preset, put together from timm, open_clip and transformers.
 
-Vision: an open_clip `VisionTransformer` whose patch embedding is the frozen trunk and a 2 x 2 projection of its
-features (timm's hybrid embedding is the pattern). Text: open_clip's causal text transformer on CLIP's byte-pair
+Vision: an open_clip `VisionTransformer` whose patch embedding is the frozen trunk and a projection of its features
+(timm's hybrid embedding is the pattern). Text: open_clip's causal text transformer on CLIP's byte-pair
 tokens, the merges cut to the most frequent. Language: a small GPT-2 on whole words.
 """
 
@@ -23,21 +23,25 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 IMAGE_SIZE = 448
-TOKEN_STRIDE = 32
+TOKEN_STRIDE = 16  # the trunk's
 EMBED_DIM = 384  # Sentence-BERT's
 VISION_WIDTH, VISION_LAYERS, VISION_HEAD = 384, 2, 64
 TEXT_WIDTH, TEXT_LAYERS, TEXT_HEADS = 256, 4, 4
 CONTEXT_LENGTH = 32
 BPE_TOKENS = 16_000
-TRUNK_CHANNELS = 48 + 120 + 352
+STAGE_CHANNELS = (48, 120, 352)
+TRUNK_CHANNELS = sum(STAGE_CHANNELS)
+HEAD_CHANNELS = 1280
+TOKEN_CHANNELS = HEAD_CHANNELS + TRUNK_CHANNELS
 MASKED_BLOCKS = 1  # the last; training masks it too
 LANGUAGE_WIDTH, LANGUAGE_LAYERS, LANGUAGE_HEADS, LANGUAGE_POSITIONS = 192, 3, 4, 64
 
 
 class TrunkEmbedding(nn.Module):
-    """In place of a patch embedding: (b, 3, S, S) pixels, normalised as CLIP's -> (b, width, S / 32, S / 32).
+    """In place of a patch embedding: (b, 3, S, S) pixels, normalised as CLIP's -> (b, width, S / 16, S / 16).
 
-    mean, scale: (520,) that standardise the trunk's features; they come with the weights.
+    head: ImageNet's last convolution, 352 -> 1280 channels. mean, scale: (1800,) that standardise what tokens are made
+    of, the last convolution's channels and the trunk's stages; they come with the weights.
     """
 
     mean: Tensor
@@ -46,16 +50,25 @@ class TrunkEmbedding(nn.Module):
     def __init__(self, trunk: Trunk, width: int) -> None:
         super().__init__()
         self.trunk = trunk
-        self.register_buffer("mean", torch.zeros(TRUNK_CHANNELS))
-        self.register_buffer("scale", torch.ones(TRUNK_CHANNELS))
-        self.proj = nn.Conv2d(TRUNK_CHANNELS, width, 2, 2)
+        self.head = nn.Sequential(nn.Conv2d(STAGE_CHANNELS[-1], HEAD_CHANNELS, 1), nn.ReLU6())
+        self.register_buffer("mean", torch.zeros(TOKEN_CHANNELS))
+        self.register_buffer("scale", torch.ones(TOKEN_CHANNELS))
+        self.proj = nn.Conv2d(TOKEN_CHANNELS, width, 1)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        return self.project(join(self.trunk(clip_to_trunk(pixels))))
+        stages = join(self.trunk(clip_to_trunk(pixels)))  # (b, 520, h, w)
+        b, _, h, w = stages.shape
+        tokens = with_head(stages, self.head).flatten(2).transpose(1, 2)  # (b, h * w, 1800)
+        return self.project_tokens(tokens).transpose(1, 2).reshape(b, -1, h, w)
 
-    def project(self, features: Tensor) -> Tensor:
-        """(b, 520, h / 16, w / 16) joined trunk features -> (b, width, h / 32, w / 32)."""
-        return self.proj((features - self.mean[:, None, None]) * self.scale[:, None, None])
+    def project_tokens(self, tokens: Tensor) -> Tensor:
+        """(..., 1800) -> (..., width)."""
+        return F.linear((tokens - self.mean) * self.scale, self.proj.weight.flatten(1), self.proj.bias)
+
+
+def with_head(stages: Tensor, head: nn.Module) -> Tensor:
+    """(b, 520, h, w) joined stages -> (b, 1800, h, w): the last convolution's channels, then the stages'."""
+    return torch.cat([head(stages[:, -STAGE_CHANNELS[-1] :]), stages], dim=1)
 
 
 def clip_to_trunk(pixels: Tensor) -> Tensor:

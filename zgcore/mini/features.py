@@ -12,6 +12,8 @@ from zgcore.mini.trunk import TRUNK_MEAN, TRUNK_STD, Trunk
 from zgcore.pixels import to_tensor
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor, nn
@@ -57,13 +59,20 @@ class TrunkGrid:
         size = stages[0].shape[-2:]
         grids = [F.interpolate(stage, size=size, mode="bilinear", align_corners=False)[0] for stage in stages]
         features = torch.cat(grids).flatten(1).T  # (gh * gw, 520)
-        features = (features - self.mean.to(features)) * self.scale.to(features) * self._weights(stages).to(features)
-        features = features - features.mean(dim=0)
-        _, axes = torch.linalg.eigh(features.T @ features)  # in ascending order of variance
-        return (features @ axes[:, -self.config.dimensions :]).reshape(*size, -1)
+        features = (features - self.mean.to(features)) * self.scale.to(features)
+        config = self.config
+        shares = (config.texture, config.parts, config.objects)
+        weights = stage_weights([stage.shape[1] for stage in stages], shares).to(features)
+        return principal_axes(features * weights, config.dimensions).reshape(*size, -1)
 
-    def _weights(self, stages: list[Tensor]) -> Tensor:
-        """(520,) so that each stage's share of the variance is what the settings say."""
-        shares = (self.config.texture, self.config.parts, self.config.objects)
-        channels = [stage.shape[1] for stage in stages]
-        return torch.cat([torch.full((c,), (share / c) ** 0.5) for share, c in zip(shares, channels, strict=True)])
+
+def stage_weights(channels: Sequence[int], shares: Sequence[float]) -> Tensor:
+    """(sum of channels,) factors that give each stage its share of the variance, for channels of variance 1."""
+    return torch.cat([torch.full((c,), (share / c) ** 0.5) for share, c in zip(shares, channels, strict=True)])
+
+
+def principal_axes(features: Tensor, dimensions: int) -> Tensor:
+    """(n, c) -> (n, dimensions): the features' coordinates on their own axes of most variance, the largest last."""
+    features = features - features.mean(dim=0)
+    _, axes = torch.linalg.eigh(features.T @ features)  # in ascending order of variance
+    return features @ axes[:, -dimensions:]

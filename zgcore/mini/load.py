@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 WEIGHTS_FOLDER = Path(__file__).parent / "weights"
 WEIGHTS_FILE = "mini.safetensors"
 WORDS_FILE = "words.json"  # the language model's tokenizer
+GRID_STATISTICS = ("features.mean", "features.scale")  # (520,) each, for TrunkGrid
 BOS = "<|endoftext|>"
 FUNCTION_WORDS = frozenset({"of", "a", "and", "the", "on", "in", "with"})
 
@@ -57,8 +58,11 @@ def load_mini(folder: Path | None = None) -> MiniModels:
     language_model.tie_weights()
     for module in (clip, language_model):
         module.requires_grad_(False).eval()
-    embedding = clip.visual.conv1
-    features = TrunkGrid(embedding.trunk, embedding.mean, embedding.scale)
+    try:
+        mean, scale = (weights[name].float() for name in GRID_STATISTICS)
+    except KeyError as error:
+        raise WeightsError(f"{folder / WEIGHTS_FILE}: {error.args[0]} is missing; reinstall zeroguide") from None
+    features = TrunkGrid(clip.visual.conv1.trunk, mean, scale)
     return MiniModels(features, clip, MiniTokenizer(), language_model, lm_tokenizer)
 
 

