@@ -30,8 +30,8 @@ class LabelStudioApi:
 
     def __init__(self, url: str, settings: Settings) -> None:
         self._base = url
-        self._http = PinnedHttp(AddressPolicy(own=Url.parse(url).origin), MAX_ANSWER)
-        self._token = LabelStudioToken(url, settings.label_studio_api_key, self._http)
+        http = PinnedHttp(AddressPolicy(own=Url.parse(url).origin), MAX_ANSWER)
+        self._token = LabelStudioToken(url, settings.label_studio_api_key, http)
 
     def store_prediction(self, project: int, task: int, prediction: Mapping[str, Any]) -> bool:
         """Give a task its prediction; False where it has one of that version already.
@@ -64,10 +64,7 @@ class LabelStudioApi:
 
     def _ask(self, method: str, path: str, body: bytes | None = None) -> Answer:
         url, deadline = Url.parse(self._base + path), Deadline(TIMEOUT_S)
-        answer = self._http.send(url, deadline, _JSON | self._token.header(deadline), method=method, body=body)
-        if answer.status == 401 and self._token.renewable:
-            self._token.forget()
-            answer = self._http.send(url, deadline, _JSON | self._token.header(deadline), method=method, body=body)
+        answer = self._token.send(url, deadline, _JSON, method=method, body=body)
         if answer.status in (200, 201, 204):
             return answer
         if answer.status in (401, 403):
