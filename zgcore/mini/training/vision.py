@@ -57,6 +57,7 @@ def prepare(cache: PhotoCache, head: nn.Module, teacher: Teacher, folder: Path) 
     rows = np.flatnonzero(cache.usable)
     file, moments_file = folder / "directions.npy", folder / "moments.pt"
     if not moments_file.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
         shape = (len(cache), NODES, 384)
         directions = np.lib.format.open_memmap(file, mode="w+", dtype=np.float16, shape=shape)
         gram = torch.zeros(TOKEN_CHANNELS + 1, TOKEN_CHANNELS + 1, dtype=torch.float64)
