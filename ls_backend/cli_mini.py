@@ -44,7 +44,7 @@ def mini() -> None:
 @click.option("--out", type=Folder, required=True, metavar="DIR",
               help="Folder for mini.safetensors, words.json and training.json, the record.")  # fmt: skip
 @click.option("--work", type=Folder, metavar="DIR",
-              help="Folder for what is kept between stages, 0.9 MB a photo.  [default: OUT/work]")  # fmt: skip
+              help="Folder for what is kept between stages, 0.9 MB a photo.  [default: OUT.work]")  # fmt: skip
 @click.option("--part", "parts", type=click.Choice(PARTS), multiple=True,
               help="Train only this part, the others stay as shipped; may be repeated.  [default: all]")  # fmt: skip
 @click.option("--names", "sheets", type=PresentFolder, metavar="DIR",
@@ -54,7 +54,9 @@ def mini() -> None:
 @click.option("--vision-steps", type=click.IntRange(min=1), help="Steps of 8 photos.")
 @click.option("--text-steps", type=click.IntRange(min=1), help="Steps of 256 phrases.")
 @click.option("--language-steps", type=click.IntRange(min=1), help="Steps of 128 texts.")
-@click.option("--phrases", type=click.IntRange(min=1000), help="Phrases the text tower learns from.")
+@click.option(
+    "--phrases", type=click.IntRange(min=1000), help="Phrases the text tower learns from, beside the everyday words."
+)
 @limit_option
 @seed_option
 def train(
@@ -81,7 +83,7 @@ def train(
         if not own.names:
             raise ConfigError(f"no name is filled in in {sheets / 'names.csv'}")
         named = named + own
-    file = Training(photos, out, work or out / "work", wordnet, config, named, _say).run()
+    file = Training(photos, out, work or _beside(out), wordnet, config, named, _say).run()
     click.echo(printable(str(file)))
 
 
@@ -90,7 +92,7 @@ def train(
 @click.option("--to", type=Folder, required=True, metavar="DIR",
               help="Folder for the sheets and names.csv.")  # fmt: skip
 @click.option("--work", type=Folder, metavar="DIR",
-              help="As in `mini train`; give both the same.  [default: TO/work]")  # fmt: skip
+              help="As in `mini train`; give both the same.  [default: TO.work]")  # fmt: skip
 @click.option("--rows", "clusters", type=click.IntRange(min=1), default=90, show_default=True,
               help="Rows of alike regions, nine to a sheet.")  # fmt: skip
 @limit_option
@@ -107,12 +109,17 @@ def sheets(photos: Path, to: Path, work: Path | None, clusters: int, limit: int 
 
     files = list_photos(photos, limit, seed)
     trunk, head, _ = imagenet_parts()
-    folder = (work or to / "work") / "photos"
+    folder = (work or _beside(to)) / "photos"
     cache = open_cache(folder, files)
     fill_cache(cache, files, trunk, folder)
     count = make_sheets(cache, files, head, to, clusters, seed)
     _say(f"{count} sheets; fill in the names in")
     click.echo(printable(str(to / NAMES_FILE)))
+
+
+def _beside(folder: Path) -> Path:
+    """The work folder of an output folder: not inside, so that what is handed on is the output alone."""
+    return folder.with_name(folder.name + ".work")
 
 
 def _say(message: str) -> None:

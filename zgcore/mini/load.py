@@ -14,13 +14,14 @@ from transformers.initialization import no_init_weights
 from zgcore.errors import WeightsError
 from zgcore.mini.architecture import MiniTokenizer, build_clip, build_language_model
 from zgcore.mini.features import TrunkGrid
+from zgcore.presets import MINI_WEIGHTS
 
 if TYPE_CHECKING:
     from open_clip.model import CLIP
     from torch import Tensor, nn
     from transformers import GPT2LMHeadModel
 
-WEIGHTS_FOLDER = Path(__file__).parent / "weights"
+WEIGHTS_FOLDER = MINI_WEIGHTS
 WEIGHTS_FILE = "mini.safetensors"
 WORDS_FILE = "words.json"  # the language model's tokenizer
 GRID_STATISTICS = ("features.mean", "features.scale")  # (520,) each, for TrunkGrid

@@ -84,7 +84,7 @@ def frequency(word: str) -> float:
 
 
 def make_phrases(lexicon: Lexicon, count: int, seed: int) -> Phrases:
-    """`count` different phrases to learn from, and those held out.
+    """Some `count` phrases to learn from beside the everyday words, and those held out.
 
     Held-out nouns are in no phrase; held-out phrases are nouns and adjective-noun pairs in equal parts.
     """
