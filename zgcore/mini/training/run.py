@@ -59,7 +59,8 @@ _NEVER_SAVED = ("attn_mask",)
 class TrainingConfig:
     """parts: what is trained; the others stay as they ship. limit: photos at most, None for all. seed: of everything.
 
-    phrases: how many the text tower learns from beside the everyday words. *_steps, *_rate: training steps and peak learning rate of each part.
+    phrases: how many the text tower learns from beside the everyday words. *_steps, *_rate: training steps and peak
+    learning rate of each part.
     """
 
     parts: tuple[str, ...] = PARTS
