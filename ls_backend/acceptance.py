@@ -21,9 +21,9 @@ import logging
 import sqlite3
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
-from threading import BoundedSemaphore
+from threading import BoundedSemaphore, Lock
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -115,11 +115,15 @@ class Acceptance:
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._path = folder / "acceptance.sqlite"
+        path = folder / "acceptance.sqlite"
         self._thread = ThreadPoolExecutor(1, "acceptance")
         self._room = BoundedSemaphore(MAX_WAITING)
+        # One for all threads, and kept: closing the last one of a file writes its journal back and waits for the disk.
+        self._connection = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
+        self._lock = Lock()
         with self._connected() as connection:
             connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")  # a power cut may cost the last ones
             for statement in _SCHEMA.split(";"):
                 connection.execute(statement)
 
@@ -160,6 +164,8 @@ class Acceptance:
     def close(self) -> None:
         """Count what was taken, then stop."""
         self._thread.shutdown(wait=True)
+        with self._lock:
+            self._connection.close()
 
     def _later(self, work: Callable[..., None], *args: Any) -> None:
         if not self._room.acquire(blocking=False):
@@ -195,9 +201,8 @@ class Acceptance:
 
     @contextmanager
     def _connected(self) -> Iterator[sqlite3.Connection]:
-        with closing(sqlite3.connect(self._path, timeout=10, isolation_level=None)) as connection:
-            connection.execute("PRAGMA synchronous = NORMAL")  # a power cut may cost the last ones
-            yield connection
+        with self._lock:
+            yield self._connection
 
 
 @contextmanager

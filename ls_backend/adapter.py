@@ -66,10 +66,11 @@ class ZeroGuide(LabelStudioMLBase):  # type: ignore[misc]
     ) -> list[dict[str, Any]]:
         """One prediction for each task, in order; one that failed has an empty result, and the log says why.
 
-        context, kwargs: what else Label Studio sends (the prompt of an interactive request, a task login); not used.
+        context: the prompt of an interactive request; see `Backend.predict`. kwargs: what else Label Studio sends, a
+        task login; not used.
         """
         project = getattr(self, "project_id", None) or _project_of(tasks)
-        results = _backend().predict(tasks, project, self.label_config, uuid.uuid4().hex[:16])
+        results = _backend().predict(tasks, project, self.label_config, uuid.uuid4().hex[:16], context)
         return results if _ASKS_FOR_VERSION else [_without_version(result) for result in results]
 
     def fit(self, *args: Any, **kwargs: Any) -> None:

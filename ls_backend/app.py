@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import secrets
-import time
-from datetime import UTC, datetime
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
-from flask import Flask, Response, g, jsonify, render_template, request
+from flask import Flask, Response, g, jsonify, request
 from werkzeug.exceptions import BadRequest, TooManyRequests
 
 from ls_backend.backend import Backend
 from ls_backend.guards import guard
 from ls_backend.metrics import CONTENT_TYPE
-from zgcore import __version__
+from ls_backend.status_page import status_page
 from zgcore.gallery import templates_folder
 
 if TYPE_CHECKING:
-    from ls_backend.inference import Model
     from ls_backend.settings import Settings
+    from zgcore import ZeroGuidance
 
 MAX_TASKS: Final = 10_000  # of one request
 RETRY_AFTER_S: Final = 10
 
 
-def create_app(settings: Settings, model: Model | None = None) -> Flask:
+def create_app(settings: Settings, model: ZeroGuidance | None = None) -> Flask:
     """The server of some settings; its parts are `app.extensions["zeroguide"]`, whose `close` stops its threads.
 
     model: one that is loaded already; else the preset is loaded when it is first needed, or now with `preload`.
@@ -73,7 +70,9 @@ def _add_protocol(app: Flask, backend: Backend) -> None:
             raise TooManyRequests("too many requests wait for the model; try again later", retry_after=RETRY_AFTER_S)
         try:
             with backend.metrics.predicting.track_inprogress():
-                results = backend.predict(tasks, _project(body), _text(body, "label_config"), g.request_id)
+                results = backend.predict(
+                    tasks, _project(body), _text(body, "label_config"), g.request_id, _context(body)
+                )
         finally:
             backend.places.release()
         return jsonify({"results": results, "model_version": backend.version})
@@ -96,14 +95,7 @@ def _add_pages(app: Flask, backend: Backend) -> None:
 
     @app.get("/")
     def status() -> Response:
-        nonce = secrets.token_urlsafe(16)
-        response = Response(render_template("status.html", nonce=nonce, **_status(backend)))
-        response.headers["Content-Security-Policy"] = (
-            f"default-src 'none'; img-src data:; style-src 'nonce-{nonce}'; base-uri 'none'; form-action 'none'; "
-            "frame-ancestors 'none'"
-        )
-        response.headers["Cache-Control"] = "no-store"
-        return response
+        return status_page(backend)
 
 
 def _body() -> dict[str, Any]:
@@ -124,48 +116,14 @@ def _text(body: dict[str, Any], name: str) -> str | None:
     return value
 
 
+def _context(body: dict[str, Any]) -> Any:
+    """What an annotator asked for in the editor, in whatever form; None for an ordinary request."""
+    params = body.get("params")
+    return params.get("context") if isinstance(params, dict) else None
+
+
 def _project(body: dict[str, Any]) -> str | int | None:
     value = body.get("project")
     if value is not None and (isinstance(value, bool) or not isinstance(value, str | int)):
         raise BadRequest("project must be a text or a number")
     return value if value is None or len(str(value)) <= 100 else str(value)[:100]
-
-
-def _status(backend: Backend) -> dict[str, Any]:
-    """What the status page shows."""
-    counts = backend.acceptance.totals()
-    annotations = counts.pop("annotations")
-    log = backend.log
-    with log.lock:
-        projects = list(reversed(log.projects.values()))
-        recent, failures, late = list(log.recent), list(log.failures), log.late
-    return {
-        "version": __version__,
-        "model_version": backend.version,
-        "preset": backend.settings.preset,
-        "device": backend.inference.device,
-        "ready": backend.inference.ready,
-        "problems": backend.misconfigured(),
-        "projects": [(seen, _ago(seen.seen)) for seen in projects],
-        "recent": [(one, _ago(one.when)) for one in recent],
-        "failures": [(_clock(when), request_id, message) for when, request_id, message in failures],
-        "queue": backend.queue.counts(),
-        "late": late,
-        "deadline_s": backend.settings.deadline_s,
-        "acceptance": counts,
-        "annotations": annotations,
-        "people": backend.predictor.people.counts,
-        "people_mode": backend.predictor.people.mode,
-    }
-
-
-def _ago(when: float) -> str:
-    seconds = max(0, int(time.time() - when))
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{seconds // size} {unit} ago"
-    return f"{seconds} s ago"
-
-
-def _clock(when: float) -> str:
-    return datetime.fromtimestamp(when, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

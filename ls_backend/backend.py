@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,27 +21,32 @@ from zgcore.errors import ZeroguideError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ls_backend.inference import Model
     from ls_backend.labelling_config import LabellingConfig
     from ls_backend.predicting import Predicted
     from ls_backend.settings import Settings
+    from zgcore import ZeroGuidance
 
 log = logging.getLogger(__name__)
 
 PROJECTS_KEPT: Final = 200
 SHOWN: Final = 12  # last predictions and last failures on the status page
 LABELS_SHOWN: Final = 8
+TASKS_NAMED: Final = 20  # in a log line
 
 
 @dataclass
 class Project:
-    """A project as it was last seen. tasks: predicted for it since the start. seen: seconds since the epoch."""
+    """A project as it was last seen. seen: seconds since the epoch.
+
+    tasks: predicted for it since the start. prompts: of interactive requests, which were not read.
+    """
 
     name: str
     xml: str
     config: LabellingConfig
     seen: float
     tasks: int = 0
+    prompts: int = 0
 
 
 @dataclass(frozen=True)
@@ -59,19 +64,22 @@ class Recent:
 
 @dataclass
 class Log:
-    """What the status page shows of the past; safe to use from several threads."""
+    """What the status page shows of the past; safe to use from several threads.
+
+    tasks: by what became of them: "predicted", "failed" or "late" in a request, "background" if finished after it.
+    """
 
     projects: OrderedDict[str, Project] = field(default_factory=OrderedDict)
     recent: deque[Recent] = field(default_factory=lambda: deque(maxlen=SHOWN))
     failures: deque[tuple[float, str, str]] = field(default_factory=lambda: deque(maxlen=SHOWN))
-    late: int = 0
+    tasks: Counter[str] = field(default_factory=Counter)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
 class Backend:
     """One server. model: one that is loaded already, else the settings' preset is, when it is first needed."""
 
-    def __init__(self, settings: Settings, model: Model | None = None) -> None:
+    def __init__(self, settings: Settings, model: ZeroGuidance | None = None) -> None:
         self.settings = settings
         self.metrics = Metrics()
         self.inference = Inference(settings, model)
@@ -80,7 +88,7 @@ class Backend:
         self.queue = TaskQueue(settings.data_dir)
         self.log = Log()
         api = connect(settings)
-        self.worker = BackgroundWorker(self.queue, self.predictor, api, self.metrics, self._was_predicted)
+        self.worker = BackgroundWorker(self.queue, self.predictor, api, self.metrics, self._was_finished)
         self.places = threading.BoundedSemaphore(settings.queue_limit)
         self.worker.start()
         if settings.preload:
@@ -96,8 +104,8 @@ class Backend:
         with self.log.lock:
             known = self.log.projects.get(name)
             if known is None or (xml is not None and xml != known.xml):
-                tasks = 0 if known is None else known.tasks
-                known = Project(name, xml or "", parse_config(xml or ""), time.time(), tasks)
+                tasks, prompts = (0, 0) if known is None else (known.tasks, known.prompts)
+                known = Project(name, xml or "", parse_config(xml or ""), time.time(), tasks, prompts)
                 for problem in known.config.problems:
                     log.warning("project %s gets no masks: %s", name, problem)
             known.seen = time.time()
@@ -107,9 +115,17 @@ class Backend:
                 self.log.projects.popitem(last=False)
         return known
 
-    def predict(self, tasks: Sequence[Any], project: Any, xml: str | None, request_id: str) -> list[dict[str, Any]]:
-        """One result for each task, in order; an empty one where it failed or was left to the background queue."""
+    def predict(
+        self, tasks: Sequence[Any], project: Any, xml: str | None, request_id: str, context: Any = None
+    ) -> list[dict[str, Any]]:
+        """One result for each task, in order; an empty one where it failed or was left to the background queue.
+
+        context: what an annotator asked for in the editor. It is not read: the answer has every segment, of which the
+        editor makes suggestions to accept or reject, and log and status page say so.
+        """
         seen = self.see_project(project, xml)
+        if context:
+            self._note_prompt(seen, context, request_id)
         number = project_id(project)
         outcomes = predict_in_order(
             self.predictor,
@@ -118,7 +134,7 @@ class Backend:
             self.settings.deadline_s,
             lambda outcome: self._tell(outcome, number, request_id),
         )
-        late = [outcome.task for outcome in outcomes if outcome.late and isinstance(outcome.task, dict)]
+        late = [outcome.task for outcome in outcomes if outcome.kind == "late" and isinstance(outcome.task, dict)]
         if late:
             self._leave(late, number, seen.xml, request_id)
         return [{"result": []} if outcome.predicted is None else outcome.predicted.document for outcome in outcomes]
@@ -127,40 +143,61 @@ class Backend:
         """Queue tasks that did not fit into the answer."""
         queued = self.queue.add(project, tasks, xml)
         self.worker.wake()
-        with self.log.lock:
-            self.log.late += len(tasks)
         how = "sent when done" if self.worker.api else "kept for the next request: no Label Studio address and token"
+        names = ", ".join(_name(task) for task in tasks[:TASKS_NAMED])
         log.warning(
-            "%s: %d tasks did not fit into %g s; %d are queued and will be %s",
+            "%s: %d tasks did not fit into %g s (%s%s); %d are queued and will be %s",
             request_id,
             len(tasks),
             self.settings.deadline_s,
+            names,
+            ", ..." if len(tasks) > TASKS_NAMED else "",
             queued,
             how,
         )
 
+    def _note_prompt(self, project: Project, context: Any, request_id: str) -> None:
+        result = context.get("result") if isinstance(context, dict) else None
+        kinds = (
+            {str(entry.get("type")) for entry in result if isinstance(entry, dict)} if isinstance(result, list) else ()
+        )
+        log.warning(
+            "%s: project %s: a prompt (%s) is not read; the answer has every segment",
+            request_id,
+            project.name,
+            printable(", ".join(sorted(kinds)))[:80] or "of no known form",
+        )
+        with self.log.lock:
+            project.prompts += 1
+
     def _tell(self, outcome: Outcome, project: int | None, request_id: str) -> None:
         """Count and note what became of a task."""
+        self._count(outcome.kind)
         if outcome.predicted is not None:
-            self.metrics.tasks.labels("predicted").inc()
             for error in outcome.predicted.errors:
                 self._note_failure(outcome.task, error, request_id)
             self._was_predicted(project, outcome.predicted, outcome.task)
         elif outcome.error is not None:
-            self.metrics.tasks.labels("failed").inc()
             self._note_failure(outcome.task, outcome.error, request_id)
-        else:
-            self.metrics.tasks.labels("late").inc()
+
+    def _count(self, kind: str) -> None:
+        self.metrics.tasks.labels(kind).inc()
+        with self.log.lock:
+            self.log.tasks[kind] += 1
 
     def _note_failure(self, task: Any, error: Exception, request_id: str) -> None:
         self.metrics.failed(error)
         expected = isinstance(error, ZeroguideError)
         message = printable(str(error)) if expected else type(error).__name__
-        name = printable(str(task.get("id")))[:80] if isinstance(task, dict) else "no object"
+        name = _name(task)
         line = message if message.startswith(f"task {name}:") else f"task {name}: {message}"
         log.error("%s: %s", request_id, line, exc_info=None if expected else error)
         with self.log.lock:
             self.log.failures.appendleft((time.time(), request_id, line))
+
+    def _was_finished(self, project: int | None, predicted: Predicted, task: Mapping[str, Any]) -> None:
+        self._count("background")
+        self._was_predicted(project, predicted, task)
 
     def _was_predicted(self, project: int | None, predicted: Predicted, task: Mapping[str, Any]) -> None:
         number = task_id(task)
@@ -171,7 +208,7 @@ class Backend:
         name = printable(str(project or "unknown"))
         recent = Recent(
             name,
-            printable(str(task.get("id")))[:80],
+            _name(task),
             time.time(),
             tuple(dict.fromkeys(texts))[:LABELS_SHOWN],
             len(texts),
@@ -179,6 +216,8 @@ class Backend:
             tuple(image.thumbnail for image in images[:1]),
         )
         with self.log.lock:
+            for known in [one for one in self.log.recent if (one.project, one.task) == (recent.project, recent.task)]:
+                self.log.recent.remove(known)
             self.log.recent.appendleft(recent)
             if name in self.log.projects:
                 self.log.projects[name].tasks += 1
@@ -195,12 +234,13 @@ class Backend:
         found = [] if self.inference.error is None else [f"the model cannot be loaded: {self.inference.error}"]
         if self.inference.random_weights:
             found.append("the preset has random weights: masks and labels mean nothing")
-        if self.settings.label_studio_url is None:
-            found.append("label_studio_url (LABEL_STUDIO_URL) is not set: uploaded images cannot be read")
-        elif self.settings.label_studio_api_key is None:
-            found.append("label_studio_api_key (LABEL_STUDIO_API_KEY) is not set: uploaded images cannot be read")
-        if self.worker.api is None:
-            found.append("predictions that miss the deadline cannot be sent; they are kept for the next request")
+        for name in ("label_studio_url", "label_studio_api_key"):
+            if getattr(self.settings, name) is None:
+                found.append(
+                    f"{name} ({name.upper()}) is not set: uploaded images cannot be read, and predictions that miss "
+                    "the deadline are not sent but kept for the next request"
+                )
+                break
         if error := self.queue.last_error():
             found.append(f"the background queue met: {error}")
         with self.log.lock:
@@ -211,10 +251,16 @@ class Backend:
     def close(self) -> None:
         """Stop: the image in hand is finished, the queue stays on disk."""
         self.worker.stop()
-        self.predictor.close()
+        self.predictor.stop()
         self.inference.close()
         self.worker.close()
+        self.predictor.close()
         self.acceptance.close()
+
+
+def _name(task: Any) -> str:
+    """What a task is called in the log."""
+    return printable(str(task.get("id")))[:80] if isinstance(task, dict) else "no object"
 
 
 def printable(text: str) -> str:

@@ -238,7 +238,6 @@ class BackgroundWorker:
         else:
             what = "its prediction is kept for the next time it is asked for"
         self.queue.done(job)
-        self._metrics.tasks.labels("background").inc()
         log.info("task %s of project %s: %s", job.task, job.project, what)
         self._predicted(job.project, predicted, job.body)
 

@@ -123,11 +123,11 @@ def _interrupt(signum: int, frame: object) -> None:
 def _with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command a flag for every setting."""
     for setting in reversed(SETTINGS):
-        command = _option(setting)(command)
+        command = setting_option(setting)(command)
     return command
 
 
-def _option(setting: Setting) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def setting_option(setting: Setting) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """The flag of one setting. Values are read as those of variables and files are, so click sees only texts."""
     if isinstance(setting.default, bool):
         names = f"{setting.flag}/--no-{setting.flag.removeprefix('--')}"

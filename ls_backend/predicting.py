@@ -13,7 +13,7 @@ import threading
 import time
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 from PIL import Image
@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 
 FETCHING_THREADS: Final = 8
 TASKS_AHEAD: Final = 4  # tasks of a request whose images are fetched before their turn
-THUMBNAIL_PIXELS: Final = 240
+THUMBNAIL_PIXELS: Final = 360
 
 
 @dataclass(frozen=True)
@@ -181,8 +181,14 @@ class Predictor:
         self._cache.put(key, shown.to_document())
         return shown
 
-    def close(self) -> None:
+    def stop(self) -> None:
+        """Fetch nothing more. The image that the model is at still goes into the cache."""
         self._threads.shutdown(wait=True, cancel_futures=True)
+
+    def close(self) -> None:
+        """Stop, and close the cache; to be called when the model has ended."""
+        self.stop()
+        self._cache.close()
 
 
 def _drop_making(fetched: Future[Future[Shown]]) -> None:
@@ -214,8 +220,10 @@ class Outcome:
     error: Exception | None = None
 
     @property
-    def late(self) -> bool:
-        return self.predicted is None and self.error is None
+    def kind(self) -> Literal["predicted", "failed", "late"]:
+        if self.predicted is not None:
+            return "predicted"
+        return "late" if self.error is None else "failed"
 
 
 def predict_in_order(

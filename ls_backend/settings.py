@@ -33,6 +33,7 @@ from ls_backend.setting_values import (
 )
 from zgcore.errors import ConfigError
 from zgcore.images import MAX_PIXELS
+from zgcore.presets import get_preset
 from zgcore.suggest import closest
 
 __all__ = ["SETTINGS", "BasicAuth", "FetchSettings", "Secret", "Setting", "Settings", "describe", "read_settings"]
@@ -46,11 +47,15 @@ _TYPO = 0.85  # how alike an unknown variable must be to a setting's to count as
 
 @dataclass(frozen=True)
 class Rule:
-    """How a setting's value is read, what it means, and Label Studio's usual variables for it."""
+    """How a setting's value is read, what it means, and Label Studio's usual variables for it.
+
+    unset: what holds where the setting is None, told of all settings.
+    """
 
     read: Callable[[Any], Any]
     meaning: str
     environment: tuple[str, ...] = ()
+    unset: Callable[[Any], Any] | None = None
 
 
 def data_folder(environ: Mapping[str, str] = os.environ) -> Path:
@@ -153,8 +158,13 @@ class Settings:
     smooth: Annotated[bool, Rule(truth, "Smooth the outlines of masks.")] = False
     fill_holes: Annotated[float, Rule(share, "Fill holes up to this share of the image; 0 leaves them.")] = 0.0
     match_threshold: Annotated[
-        float, Rule(share, "Least CLIP text similarity (cosine) at which a closed list's label is given.")
-    ] = 0.8
+        float | None,
+        Rule(
+            optional(share),
+            "Least CLIP text similarity (cosine) at which a closed list's label is given; the preset's own if not set.",
+            unset=lambda settings: settings.least_match,
+        ),
+    ] = None
     people_labels: Annotated[
         Literal["neutral", "flag", "keep"],
         Rule(one_of("neutral", "flag", "keep"), "Labels that describe people: neutral noun, flag, or keep."),
@@ -165,6 +175,11 @@ class Settings:
 
     def __post_init__(self) -> None:
         _check(self, "")
+
+    @property
+    def least_match(self) -> float:
+        """`match_threshold`, or the preset's, whose text space it belongs to."""
+        return get_preset(self.preset).clip.match_threshold if self.match_threshold is None else self.match_threshold
 
 
 def _rules(kind: type) -> dict[str, Rule]:
@@ -340,6 +355,8 @@ def _line(setting: Setting, owner: Any, sources: Mapping[str, str]) -> str:
     name = setting.name.rpartition(".")[2]
     value = getattr(owner, name)
     if value is None:
+        if setting.rule.unset is not None:
+            return f"# {name} = {_toml(setting.rule.unset(owner))}  # preset"
         return f"# {name} is not set"
     source = sources.get(setting.name, _DEFAULT)
     if isinstance(value, BasicAuth):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,19 +12,19 @@ from zgcore.clip_text import ClipText
 from zgcore.dino import DinoKeys
 from zgcore.errors import ConfigError
 from zgcore.first_step import cache_folders
-from zgcore.manifest import fingerprint
 from zgcore.masked_clip import CropMaskClip, MaskedClip
-from zgcore.mini.load import WEIGHTS_FOLDER, load_mini, words
+from zgcore.mini.load import load_mini, words
 from zgcore.models import load_clip, load_dino, load_language_model
 from zgcore.oversegment import Oversegmenter
 from zgcore.pipeline import ZeroGuidance
-from zgcore.presets import MINI, get_preset
+from zgcore.presets import MINI, get_preset, named_folder, weights_fingerprint
 from zgcore.retrieval import Retrieval
 from zgcore.weights import WeightSource
 from zgcore.zerocap import ZeroCap
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from open_clip import CLIP
     from open_clip.transformer import VisionTransformer
@@ -87,18 +86,13 @@ def load_models(config: PipelineConfig, preset: str | Path, weights: str | Path 
     """The models of a preset on the CPU in float32: bundled, from a folder, or from the hub."""
     if config.preset == "untrained":
         return _untrained_models(config)
-    if weights is None and Path(preset).is_dir():
-        weights = preset
+    folder, told_apart = named_folder(preset, weights), weights_fingerprint(preset, weights)
     if config.dino.model == MINI:
-        return _mini_models(weights)
-    source = (
-        WeightSource.hub(config.preset) if weights is None else WeightSource.from_folder(Path(weights), config.preset)
-    )
+        return _mini_models(folder, told_apart)
+    source = WeightSource.hub(config.preset) if folder is None else WeightSource.from_folder(folder, config.preset)
     features = DinoKeys(load_dino(config.dino, source), config.dino)
     clip, tokenizer = load_clip(config.clip, source)
     language_model, lm_tokenizer = load_language_model(config.zerocap, source)
-    folder = None if weights is None else Path(weights)
-    told_apart = "" if folder is None else fingerprint(folder)
     return Models(features, clip, tokenizer, language_model, lm_tokenizer, fingerprint=told_apart, folder=folder)
 
 
@@ -108,8 +102,7 @@ def _untrained_models(config: PipelineConfig) -> Models:
     return Models(features, clip, tokenizer, *untrained.language_model(), untrained.words, random_weights=True)
 
 
-def _mini_models(weights: str | Path | None) -> Models:
-    folder = None if weights is None else Path(weights)
+def _mini_models(folder: Path | None, told_apart: str) -> Models:
     mini = load_mini(folder)
     return Models(
         mini.features,
@@ -117,7 +110,7 @@ def _mini_models(weights: str | Path | None) -> Models:
         mini.tokenizer,
         mini.language_model,
         mini.lm_tokenizer,
-        fingerprint=fingerprint(folder or WEIGHTS_FOLDER),
+        fingerprint=told_apart,
         folder=folder,
     )
 

@@ -108,6 +108,9 @@ class ClipConfig:
     saliency: S from attention outputs (equation 2) or from attention weight rows (the published code).
     global_subtraction: False sets w = 0, the ablation of the paper's table 3.
     memory_mb: what one chunk of segments may take in the masked blocks, in MiB.
+    match_threshold: cosine of two texts from which on they are taken for the same thing, where a label is looked up in
+        a closed list. It belongs to the text space: unrelated texts are alike in CLIP's (0.8 tells them apart) and
+        orthogonal in a centred one. Segmentations do not depend on it.
     """
 
     model: str = "ViT-L-14-336-quickgelu"
@@ -118,6 +121,7 @@ class ClipConfig:
     saliency: Saliency = "output"
     global_subtraction: bool = True
     memory_mb: int = 1024
+    match_threshold: float = 0.8
 
     def __post_init__(self) -> None:
         _require(self.encoder in ("masked", "crop"), f'clip.encoder must be "masked" or "crop", not {self.encoder!r}')
@@ -128,6 +132,7 @@ class ClipConfig:
             f'clip.saliency must be "output" or "weights", not {self.saliency!r}',
         )
         _require(self.memory_mb >= 16, f"clip.memory_mb must be at least 16, not {self.memory_mb}")
+        _require(0 <= self.match_threshold <= 1, f"clip.match_threshold must be 0..1, not {self.match_threshold}")
 
 
 @dataclass(frozen=True)
@@ -246,4 +251,5 @@ class PipelineConfig:
         settings = dataclasses.asdict(self)
         for stage in ("clip", "zerocap"):
             settings[stage].pop("memory_mb")
+        settings["clip"].pop("match_threshold")
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]

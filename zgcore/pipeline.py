@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from zgcore.clip_text import ClipText
     from zgcore.config import PipelineConfig
     from zgcore.dino import DenseFeatures
     from zgcore.images import Source
@@ -50,6 +51,10 @@ class CandidateFinder(Protocol):
 
 class Labeller(Protocol):
     """Embeddings -> texts: ZeroCap, or the nearest of a word list."""
+
+    @property
+    def clip_text(self) -> ClipText:
+        """The text tower that shares its space with the embeddings."""
 
     def captions(self, embeddings: Tensor) -> list[Caption]:
         """One label a segment, for (n, d) embeddings of any norm."""

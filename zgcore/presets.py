@@ -17,6 +17,7 @@ from zgcore.config import (
     ZeroCapConfig,
 )
 from zgcore.errors import ConfigError
+from zgcore.manifest import fingerprint
 from zgcore.suggest import closest
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 PRESET_FILE = "preset.json"
 
 MINI = "mini"  # names the architectures of the weights that ship
+MINI_WEIGHTS = Path(__file__).parent / "mini" / "weights"
 
 # Measured by benchmarks/refinement.py: better outlines than one run at 224, in about the same time. The first run, on a
 # small copy, reaches farther across the image.
@@ -47,7 +49,7 @@ PRESETS: dict[str, PipelineConfig] = {
         dino=DinoConfig(model=MINI),
         tree=TreeConfig(similarity=0.4),
         crf=_ANNOTATION_CRF,
-        clip=ClipConfig(model=MINI, pretrained="", masked_blocks=1),
+        clip=ClipConfig(model=MINI, pretrained="", masked_blocks=1, match_threshold=0.3),  # benchmarks/matching.py
         zerocap=ZeroCapConfig(
             model=MINI,
             step_size=3.0,
@@ -91,6 +93,26 @@ def get_preset(name: str | os.PathLike[str]) -> PipelineConfig:
         return load_preset(Path(name))
     hint = did_you_mean(str(name), PRESETS)
     raise ConfigError(f"there is no preset {str(name)!r}{hint} (presets: {', '.join(PRESETS)}; or a folder)")
+
+
+def named_folder(preset: str | os.PathLike[str], weights: str | os.PathLike[str] | None) -> Path | None:
+    """The folder of weights that somebody named: `weights`, else the preset where it is a folder, else None."""
+    if weights is not None:
+        return Path(weights)
+    return Path(preset) if str(preset) not in PRESETS and Path(preset).is_dir() else None
+
+
+def weights_fingerprint(preset: str | os.PathLike[str], weights: str | os.PathLike[str] | None = None) -> str:
+    """12 hex digits that change when the weights of a preset do; told without loading them.
+
+    Empty where the preset's settings say it all: weights of the model hub, and random ones. Raises ConfigError for a
+    preset that does not exist, WeightsError for a manifest that cannot be read.
+    """
+    config = get_preset(preset)
+    if config.preset == "untrained":
+        return ""
+    folder = named_folder(preset, weights) or (MINI_WEIGHTS if config.dino.model == MINI else None)
+    return "" if folder is None else fingerprint(folder)
 
 
 def save_preset(config: PipelineConfig, folder: Path) -> Path:

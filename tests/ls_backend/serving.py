@@ -48,12 +48,13 @@ class Client:
 
     url: str
     headers: dict = field(default_factory=dict)
+    timeout: float = 60
 
     def ask(self, method, path, body=None, **headers):
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.url + path, data, {**self.headers, **headers}, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=60) as response:
+            with urllib.request.urlopen(request, timeout=self.timeout) as response:
                 return response.status, response.headers, response.read()
         except urllib.error.HTTPError as error:
             with error:
@@ -120,9 +121,9 @@ class PredictionStore:
                 return reply(204)
             if self.fails:
                 return reply(self.fails.pop(0))
-            for one in json.loads(request.body):
+            for one in (new := json.loads(request.body)):
                 self.predictions.append({**one, "id": len(self.predictions) + 1, "path": path})
-            return reply(201)
+            return reply(201, json.dumps({"created": len(new)}).encode())
 
     def serve(self):
         return Loopback(self)

@@ -304,7 +304,7 @@ def has_processes(group):
         (["label", "p", "--workers", "two"], 2, "'two' is not a valid integer"),
         (["label", "p", "--workers", "65"], 2, "65 is not in the range 0<=x<=64"),
         (["label", "p", "--presett", "mini"], 2, "--preset"),
-        (["lable", "p"], 2, 'there is no command "lable" (label, mini, serve, weights). Did you mean "label"?'),
+        (["lable", "p"], 2, 'weights). Did you mean "label"?'),
         (["label", "p", "--min-area", "1"], 2, "--min-area"),
         (["label", "p", "--max-segments", "0"], 2, "--max-segments"),
         (["label", "nowhere/"], 1, "no such file"),

@@ -19,9 +19,10 @@ from ls_backend.exports.labelstudio import (
     TEXT_NAME,
     data_uri,
     local_files_url,
-    regions,
+    task,
     task_pieces,
 )
+from ls_backend.exports.read_run import record_item
 from ls_backend.record import ImageRecord, RecordError, RunStamp, SourceFile, from_segmentation, to_segmentation
 from zgcore import Segmentation, SegmentTree
 from zgcore.gallery import templates_folder
@@ -189,7 +190,8 @@ def test_more_segments_than_colours_start_the_palette_again():
         SegmentTree(nodes, index),
         "mini",
     )
-    made = regions(from_segmentation("a", FILE, STAMP, result))
+    entry = NumberedRecord(1, "a.jpg", from_segmentation("a", FILE, STAMP, result))
+    made = task([record_item(entry)], "")["predictions"][0]["result"]
     colours = [region["value"]["brushlabels"][0] for region in made if region["type"] == "brushlabels"]
     assert colours[18:] == ["obj 19", "obj 20", "obj 1", "obj 2"]
 

@@ -76,6 +76,7 @@ def test_every_setting_has_a_flag_and_is_printed(tmp_path):
     assert printed["fetch"]["allow_hosts"] == ["a.example", "*.b.example"]
     assert printed["fetch"]["max_mb"] == 7
     assert "port = 1234  # flag --port\n" in result.output
+    assert "# match_threshold = 0.3  # preset\n" in result.output  # of mini
 
 
 def test_wrong_settings_name_the_cure(tmp_path):
