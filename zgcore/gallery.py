@@ -149,7 +149,7 @@ def write_gallery(
             "failures": [(clean_text(name), clean_text(reason)) for name, reason in failures],
             "pages": names,
         }
-        template = _environment().get_template("gallery.html")
+        template = page_environment().get_template("gallery.html")
         for number, (name, sheet) in enumerate(zip(names, sheets, strict=True), start=1):
             draft = Path(spool, name)
             with draft.open("w", encoding="utf-8", newline="\n") as file:
@@ -167,7 +167,7 @@ def templates_folder() -> Path:
 
 def _write_cards(spool: Path, items: Iterable[GalleryItem], per_page: int, summary: _Summary) -> list[Path]:
     """The cards of each page in a file of its own; at least one file, so that an empty gallery is a page too."""
-    template = _environment().get_template("gallery_card.html")
+    template = page_environment().get_template("gallery_card.html")
     source = iter(items)
     sheets: list[Path] = []
     item = next(source, None)
@@ -213,7 +213,8 @@ def _chunks(sheet: Path) -> Iterator[Markup]:
 
 
 @cache
-def _environment() -> jinja2.Environment:
+def page_environment() -> jinja2.Environment:
+    """Templates of pages: every value escaped, a missing one an error; filters data_uri, csp_hash and path."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(templates_folder()),
         autoescape=True,

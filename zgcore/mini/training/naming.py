@@ -19,6 +19,7 @@ from zgcore.errors import WeightsError
 from zgcore.mini.architecture import HEAD_CHANNELS
 from zgcore.mini.training.phrases import frequency
 from zgcore.mini.training.sentences import centre
+from zgcore.wordnet import read_synsets
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -137,17 +138,10 @@ def imagenet_directions(sentences: SentenceTeacher, mean: Tensor, wordnet: Path)
 
 def read_hypernyms(wordnet: Path) -> dict[str, tuple[list[str], str | None]]:
     """WordNet's noun synsets: offset -> its lemmas and the offset of its first hypernym."""
-    synsets = {}
-    for line in (wordnet / "data.noun").read_text(encoding="ascii").splitlines():
-        if line.startswith(" "):
-            continue  # the licence
-        fields = line.split(" | ")[0].split()
-        words = int(fields[3], 16)
-        pointers = fields[5 + 2 * words :]
-        above = [pointers[at + 1] for at in range(0, len(pointers), 4) if pointers[at] in ("@", "@i")]
-        lemmas = [fields[4 + 2 * word].replace("_", " ").lower() for word in range(words)]
-        synsets[fields[0]] = (lemmas, above[0] if above else None)
-    return synsets
+    return {
+        offset: (list(synset.lemmas), synset.hypernyms[0] if synset.hypernyms else None)
+        for offset, synset in read_synsets(wordnet).items()
+    }
 
 
 def kind_of(offset: str, synsets: dict[str, tuple[list[str], str | None]]) -> str | None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from zgcore.errors import WeightsError
 from zgcore.mini.load import words
+from zgcore.wordnet import read_index
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,7 +48,7 @@ class Phrases:
 
 def read_lexicon(wordnet: Path) -> Lexicon:
     """Nouns and adjectives of a WordNet 3.0 dictionary folder. WeightsError where it is not one."""
-    senses = {part: _senses(wordnet / f"index.{part}") for part in ("noun", "adj")}
+    senses = {part: _senses(wordnet, part) for part in ("noun", "adj")}
     nouns = [noun for noun in sorted(senses["noun"]) if len(noun) > 2 and frequency(noun) >= KNOWN]
     single = [noun for noun in nouns if noun.isalpha()]
     common = [noun for noun in single if frequency(noun) >= COMMON]
@@ -59,21 +59,10 @@ def read_lexicon(wordnet: Path) -> Lexicon:
     return Lexicon(nouns, common, adjectives, vocabulary, only_adjectives, describing)
 
 
-def _senses(index: Path) -> dict[str, int]:
-    """Lemmas of up to three words in an index file, and how many of their senses WordNet's texts use."""
-    try:
-        lines = index.read_text(encoding="ascii").splitlines()
-    except OSError as error:
-        raise WeightsError(
-            f"{index.parent} is no WordNet dictionary folder ({error.strerror}); install Debian's wordnet-base, or "
-            "give the folder that holds index.noun and index.adj with --wordnet"
-        ) from None
-    senses = {}
-    for fields in (line.split() for line in lines if not line.startswith(" ")):
-        lemma = fields[0].replace("_", " ")
-        if re.fullmatch(r"[a-z]+([ -][a-z]+){0,2}", lemma):
-            senses[lemma] = int(fields[5 + int(fields[3])])  # behind the pointers: sense count, tagged sense count
-    return senses
+def _senses(wordnet: Path, part: str) -> dict[str, int]:
+    """Lemmas of up to three words of a part of speech, and how many of their senses WordNet's texts use."""
+    plain = re.compile(r"[a-z]+([ -][a-z]+){0,2}")
+    return {lemma: entry.tagged for lemma, entry in read_index(wordnet, part).items() if plain.fullmatch(lemma)}
 
 
 def frequency(word: str) -> float:

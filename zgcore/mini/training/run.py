@@ -71,7 +71,7 @@ class TrainingConfig:
     vision_rate: float = 7e-4
     text_steps: int = 4_500
     text_rate: float = 1.2e-3
-    language_steps: int = 350
+    language_steps: int = 200
     language_rate: float = 1e-3
 
     def __post_init__(self) -> None:
