@@ -6,7 +6,6 @@ is bounded in time and size (`FetchSettings`).
 
 from __future__ import annotations
 
-import base64
 import binascii
 import os
 import re
@@ -17,7 +16,7 @@ from urllib.parse import parse_qs, unquote, unquote_to_bytes, urljoin, urlsplit
 from ls_backend.addresses import DEFAULT_PORTS, AddressPolicy, FetchError, Url, resolve, shortened
 from ls_backend.label_studio_token import LabelStudioToken
 from ls_backend.local_files import read_below
-from ls_backend.pinned_http import Deadline, PinnedHttp, too_large
+from ls_backend.pinned_http import Deadline, PinnedHttp, basic_authorization, too_large
 from ls_backend.settings import OBJECT_STORES
 
 if TYPE_CHECKING:
@@ -128,8 +127,7 @@ class Fetcher:
     def _ask(self, url: Url, first: Url, deadline: Deadline, *, with_token: bool) -> Answer:
         headers = {"Accept": "image/*, */*;q=0.1"}
         if first.credentials is not None and url.origin == first.origin:
-            pair = ":".join(first.credentials).encode()
-            headers["Authorization"] = f"Basic {base64.b64encode(pair).decode()}"
+            headers |= basic_authorization(*first.credentials)
         if not with_token or self.token is None:
             return self._http.send(url, deadline, headers)
         return self.token.send(url, deadline, headers)
@@ -222,7 +220,7 @@ class Fetcher:
         if not bucket or "@" in bucket or "::" in reference:  # another account; fsspec's chains of file systems
             raise FetchError(f"{shown}: must be {scheme}://bucket/key")
         deadline = Deadline(self._limits.timeout_s)
-        store = _store(scheme, shown, self._limits.timeout_s)
+        store = object_store(scheme, shown, self._limits.timeout_s)
         content = bytearray()
         try:
             with store.open(reference, "rb") as file:
@@ -285,7 +283,7 @@ def _local_name(reference: str, root: Path) -> str | None:
     return reference if inside or not reference.startswith("/") else None
 
 
-def _store(scheme: str, shown: str, timeout_s: float) -> Any:
+def object_store(scheme: str, shown: str, timeout_s: float) -> Any:
     """The fsspec file system of an object store; FetchError where its package is missing."""
     import fsspec  # type: ignore[import-untyped]
 

@@ -61,7 +61,7 @@ class LabelStudioToken:
     @property
     def renewable(self) -> bool:
         """Whether the key is a personal access token, so that a refused access token may be bought anew."""
-        return self._key is not None and _claims(self._key.reveal()).get("token_type") == "refresh"
+        return self._key is not None and claims(self._key.reveal()).get("token_type") == "refresh"
 
     def header(self, deadline: Deadline) -> dict[str, str]:
         """The header with the token, empty where there is no key. FetchError where Label Studio refuses the key."""
@@ -69,7 +69,7 @@ class LabelStudioToken:
             return {}
         if self.renewable:
             return {"Authorization": f"Bearer {self._current(deadline)}"}
-        kind = "Bearer" if _claims(self._key.reveal()) else "Token"
+        kind = "Bearer" if claims(self._key.reveal()) else "Token"
         return {"Authorization": f"{kind} {self._key.reveal()}"}
 
     def forget(self) -> None:
@@ -105,22 +105,22 @@ class LabelStudioToken:
         return access
 
 
-def _claims(token: str) -> dict[str, Any]:
+def claims(token: str) -> dict[str, Any]:
     """What a JSON web token says of itself, unverified; empty where the text is none."""
     parts = token.split(".")
     if len(parts) != 3:
         return {}
     try:
-        claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+        found = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
     except (ValueError, RecursionError):
         return {}
-    return claims if isinstance(claims, dict) else {}
+    return found if isinstance(found, dict) else {}
 
 
 def _life(access: str) -> float:
     """Seconds an access token is good for, from its own two times: the two machines' clocks may differ."""
-    claims = _claims(access)
+    said = claims(access)
     try:
-        return float(claims["exp"]) - float(claims["iat"])
+        return float(said["exp"]) - float(said["iat"])
     except (LookupError, TypeError, ValueError):
         return _LIFE_S

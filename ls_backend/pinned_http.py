@@ -6,6 +6,7 @@ from the environment, and each of these would go round the check of addresses.
 
 from __future__ import annotations
 
+import base64
 import http.client
 import ssl
 import threading
@@ -53,15 +54,33 @@ class Deadline:
             )
 
 
-def too_large(shown: str, max_bytes: int) -> FetchError:
-    return FetchError(
+class TooLarge(FetchError):
+    """The content is above the limit."""
+
+
+class ConnectionLost(FetchError):
+    """No connection came about, or it broke. sent: whether the request may have arrived."""
+
+    def __init__(self, message: str, *, sent: bool) -> None:
+        super().__init__(message)
+        self.sent = sent
+
+
+def too_large(shown: str, max_bytes: int) -> TooLarge:
+    return TooLarge(
         f"{shown}: larger than {max_bytes / 1e6:g} MB; scale the image down or raise fetch.max_mb (--fetch-max-mb)"
     )
 
 
+def basic_authorization(user: str, password: str) -> dict[str, str]:
+    """The header of HTTP basic authentication (RFC 7617)."""
+    pair = f"{user}:{password}".encode("utf-8", "surrogatepass")
+    return {"Authorization": f"Basic {base64.b64encode(pair).decode('ascii')}"}
+
+
 @dataclass(frozen=True)
 class Answer:
-    """headers: names in lower case. body: decompressed; empty unless the status is 200."""
+    """headers: names in lower case. body: decompressed; empty unless the status is 200 or all bodies are wanted."""
 
     status: int
     headers: Mapping[str, str]
@@ -71,13 +90,14 @@ class Answer:
 class PinnedHttp:
     """Sends requests to addresses that a policy allows.
 
-    max_bytes: largest body, decompressed. Certificates are checked against the system's authorities, or those that
-    SSL_CERT_FILE names.
+    max_bytes: largest body, decompressed. all_bodies: read them whatever the status is. Certificates are checked
+    against the system's authorities, or those that SSL_CERT_FILE names.
     """
 
-    def __init__(self, policy: AddressPolicy, max_bytes: int) -> None:
+    def __init__(self, policy: AddressPolicy, max_bytes: int, *, all_bodies: bool = False) -> None:
         self._policy = policy
         self._max_bytes = max_bytes
+        self._all_bodies = all_bodies
         self._tls = ssl.create_default_context()
 
     def send(
@@ -111,12 +131,14 @@ class PinnedHttp:
                     preload_content=False,
                 )
                 with connection.getresponse() as response:
-                    content = self._body(url, response) if response.status == http.client.OK else b""
+                    wanted = self._all_bodies or response.status == http.client.OK
+                    content = self._body(url, response) if wanted else b""
                     names = {name.lower(): value for name, value in response.headers.items()}
             deadline.check(url.shown)  # a connection that was cut off may look like one that ended
         except _BROKEN as error:
             deadline.check(url.shown)
-            raise FetchError(f"{url.shown}: the connection broke: {_reason(error)}; try again later") from None
+            message = f"{url.shown}: the connection broke: {_reason(error)}; try again later"
+            raise ConnectionLost(message, sent=True) from None
         finally:
             connection.close()
         return Answer(response.status, names, content)
@@ -137,7 +159,8 @@ class PinnedHttp:
         cure = "check that it is up and reachable from here"
         if isinstance(failed, ssl.SSLCertVerificationError):
             cure = "let SSL_CERT_FILE name a file with its certificate authority"
-        raise FetchError(f"{url.shown}: {url.netloc} cannot be reached: {_reason(failed)}; {cure}") from None
+        message = f"{url.shown}: {url.netloc} cannot be reached: {_reason(failed)}; {cure}"
+        raise ConnectionLost(message, sent=False) from None
 
     def _connection(self, url: Url, address: str, timeout: float) -> HTTPConnection:
         if url.scheme == "http":

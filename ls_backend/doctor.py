@@ -1,0 +1,45 @@
+"""What `zeroguide doctor` finds: each thing that must be right for predictions to appear, looked at and not assumed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from zgcore.errors import ZeroguideError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ls_backend.settings import Settings
+
+State = Literal["ok", "warning", "failed"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One check. cure: what would mend it, to be copied; empty where nothing is wrong."""
+
+    check: str
+    state: State
+    message: str
+    cure: str = ""
+
+
+def from_error(check: str, error: Exception, cure: str = "") -> Finding:
+    """A failed check. Our errors end with their cure, which is used where none is given."""
+    text = str(error) if isinstance(error, ZeroguideError) else f"{type(error).__name__}: {error}"
+    message, _, own = text.rpartition("; ")
+    return Finding(check, "failed", text if cure or not message else message, cure or own)
+
+
+def examine(settings: Settings, project: int | None, backend: str) -> Iterator[Finding]:
+    """Check Label Studio, the backend and this machine, one after the other; told as they are found.
+
+    project: whose config and images to look at, None for none. backend: where Label Studio is to find the backend.
+    Raises nothing that a check can meet. What is made on the way is undone.
+    """
+    from ls_backend.doctor_label_studio import LabelStudioDoctor
+    from ls_backend.doctor_machine import machine_findings
+
+    yield from LabelStudioDoctor(settings, project, backend).findings()
+    yield from machine_findings(settings)
