@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ls_backend.exports.coco import coco_pieces
 from ls_backend.exports.labelstudio import data_uri, local_files_url, task_pieces
@@ -12,13 +12,16 @@ from ls_backend.files import OutputError, atomic_write
 from ls_backend.record import RecordError, to_segmentation
 from zgcore.errors import ConfigError, ImageError
 from zgcore.gallery import gallery_item, templates_folder, write_gallery
-from zgcore.images import load_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from ls_backend.exports import NumberedRecord
-    from ls_backend.run_folder import RunRecords
+    from ls_backend.record import ImageRecord, RunStamp
+    from ls_backend.run_folder import RunFolder
     from zgcore.gallery import GalleryItem
 
 FORMATS = ("coco", "labelstudio", "png", "html")
@@ -28,8 +31,24 @@ EMBED_LIMIT = 100 * 2**20
 LABELLING_CONFIG = "free_text.xml"
 
 
+class RunResults(Protocol):
+    """A run as the merged files need it: its records, in the order of their numbers, as often as they are asked for."""
+
+    @property
+    def folder(self) -> RunFolder: ...
+    @property
+    def stamp(self) -> RunStamp: ...
+    def __iter__(self) -> Iterator[NumberedRecord]: ...
+
+    def failures(self) -> Iterator[tuple[str, str]]:
+        """File name and reason of the images without a result."""
+
+    def photo(self, record: ImageRecord) -> NDArray[np.uint8]:
+        """The (H, W, 3) photo of a record. ImageError where it cannot be had any more."""
+
+
 def write_merged(
-    records: RunRecords, formats: Collection[str], image_url: Callable[[NumberedRecord], str]
+    records: RunResults, formats: Collection[str], image_url: Callable[[NumberedRecord], str]
 ) -> dict[str, Path]:
     """Write annotations.json, labelstudio.json with its labelling config, and index.html, as `formats` ask for.
 
@@ -56,7 +75,7 @@ def _write(path: Path, pieces: Iterable[str]) -> Path:
     return path
 
 
-def write_pages(records: RunRecords, overlays: bool) -> Path:
+def write_pages(records: RunResults, overlays: bool) -> Path:
     """Write index.html and its further pages; pages of a longer earlier run go. Returns index.html."""
     root, failures = records.folder.root, list(records.failures())
 
@@ -64,7 +83,7 @@ def write_pages(records: RunRecords, overlays: bool) -> Path:
         for entry in records:
             overlay = f"overlays/{entry.record.name}.png" if overlays else ""
             try:
-                photo = load_image(entry.record.source.path)
+                photo = records.photo(entry.record)
                 yield gallery_item(entry.file_name, photo, to_segmentation(entry.record), overlay=overlay)
             except (ImageError, RecordError, ValueError) as error:  # the photo went or changed since it was labelled
                 failures.append((entry.file_name, str(error)))
@@ -94,7 +113,7 @@ def image_links(paths: Sequence[Path], image_root: Path | None) -> Callable[[Num
         return _served(paths, image_root)
     if sum(path.stat().st_size for path in paths if path.is_file()) > EMBED_LIMIT:
         return _served(paths, default_image_root(paths))
-    return _embedded
+    return embedded
 
 
 def default_image_root(paths: Sequence[Path]) -> Path:
@@ -106,10 +125,11 @@ def default_image_root(paths: Sequence[Path]) -> Path:
 
 def embeds(links: Callable[[NumberedRecord], str]) -> bool:
     """True if the photos travel inside labelstudio.json."""
-    return links is _embedded
+    return links is embedded
 
 
-def _embedded(entry: NumberedRecord) -> str:
+def embedded(entry: NumberedRecord) -> str:
+    """The photo itself, as an address."""
     try:
         return data_uri(Path(entry.record.source.path))
     except (OSError, ImageError):  # the photo went away since it was labelled: its task stays, without a picture
