@@ -21,6 +21,7 @@ from zgcore import __version__
 from zgcore.errors import ZeroguideError
 from zgcore.presets import get_preset, weights_fingerprint
 from zgcore.stream import Failure
+from zgcore.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -46,7 +47,7 @@ def model_version(settings: Settings, model: ZeroGuidance | None = None) -> str:
     a result.
 
     Told without loading the model, since Label Studio asks before every prediction. ConfigError for a broken preset,
-    WeightsError for a manifest of weights that cannot be read.
+    WeightsError for a manifest of weights that cannot be read, VocabularyError for a vocabulary that cannot.
     """
     config = get_preset(settings.preset)
     if model is None:
@@ -54,6 +55,8 @@ def model_version(settings: Settings, model: ZeroGuidance | None = None) -> str:
     else:
         marks = [model.version]
     marks += [json.dumps([getattr(settings, name) for name in _SETTINGS])]
+    if settings.vocabulary is not None:
+        marks += [Vocabulary.load(settings.vocabulary).version]
     digest = hashlib.sha256("\n".join(marks).encode()).hexdigest()[:12]
     return f"{config.preset if model is None else model.preset}-{__version__}-{digest}"
 

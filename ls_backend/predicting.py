@@ -25,6 +25,7 @@ from ls_backend.protocol import ImageRegions, PredictionOptions, image_regions, 
 from zgcore.errors import ZeroguideError
 from zgcore.images import load_image, thumbnail
 from zgcore.render import overlay
+from zgcore.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -108,6 +109,7 @@ class Predictor:
             smooth=settings.smooth,
             fill_holes=settings.fill_holes,
             people=self.people,
+            vocabulary=None if settings.vocabulary is None else Vocabulary.load(settings.vocabulary),
         )
 
     @property

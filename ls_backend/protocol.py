@@ -25,12 +25,17 @@ from zgcore.errors import ZeroguideError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from ls_backend.labelling_config import LabellingConfig, MaskTarget
     from zgcore import Segmentation
+    from zgcore.vocabulary import Vocabulary
 
 log = logging.getLogger(__name__)
 
 SCORE_DIGITS: Final = 6
+RAW_NOTE: Final = "before the vocabulary: {}"
 REVIEW_NOTE: Final = "this text may describe people: please check it"
 _VARIABLE: Final = re.compile(r"\$[\w\[\].{}]+", re.ASCII)
 _INDEX: Final = re.compile(r"\d{1,9}", re.ASCII)
@@ -66,7 +71,8 @@ class PredictionOptions:
 
     max_regions: the largest so many (0: all); about 20 is what a browser takes well. min_area: share of the image.
     smooth: outlines. fill_holes: up to this share of the image. people: what becomes of texts that describe people.
-    match: for labels that are a closed list.
+    vocabulary: gives texts their canonical names; a segment whose text it drops is left out. match: for labels that are
+    a closed list.
     """
 
     max_regions: int = 20
@@ -74,6 +80,7 @@ class PredictionOptions:
     smooth: bool = False
     fill_holes: float = 0.0
     people: PeoplePolicy = field(default_factory=PeoplePolicy)
+    vocabulary: Vocabulary | None = None
     match: Match = same_word
 
 
@@ -90,11 +97,13 @@ class TaskImage:
 class Region:
     """One mask and its text. node: its number in the tree, in digits. area: pixels. rle: of `brush.encode`.
 
-    flagged: somebody should look at the text.
+    raw: what the model said, where a vocabulary made another text of it, else empty. flagged: somebody should look at
+    the text.
     """
 
     node: str
     text: str
+    raw: str
     flagged: bool
     score: float
     area: int
@@ -161,10 +170,14 @@ def image_regions(segmentation: Segmentation, options: PredictionOptions) -> Ima
         if not math.isfinite(score):
             raise ValueError(f"segment {number} has the score {score}: the model's numbers overflowed")
         label = options.people.apply(result.labels[number])
+        text = _canonical(label.text, result.embeddings[number], options)
+        if text is None:
+            continue
         regions.append(
             Region(
                 node=str(result.nodes[number]),
-                text=label.text,
+                text=text,
+                raw="" if text == label.text else label.text,
                 flagged=label.flagged,
                 score=round(score, SCORE_DIGITS),
                 area=int(areas[number]),
@@ -172,6 +185,12 @@ def image_regions(segmentation: Segmentation, options: PredictionOptions) -> Ima
             )
         )
     return ImageRegions(result.height, result.width, tuple(regions))
+
+
+def _canonical(text: str, embedding: NDArray[np.float32], options: PredictionOptions) -> str | None:
+    """A text as the vocabulary has it; None where it is dropped there. Its names describe people no more than texts."""
+    name = text if options.vocabulary is None else options.vocabulary.canonical(text, embedding)
+    return text if name == text else name and options.people.apply(name).text
 
 
 def prediction(
@@ -258,6 +277,7 @@ def _entries(region_id: str, image: TaskImage, found: ImageRegions, region: Regi
         extra=None if image.item is None else {"item_index": image.item},
     )
     notes = [region.text] if target.text is None and region.text else []
+    notes += [RAW_NOTE.format(region.raw)] if region.raw else []
     notes += [REVIEW_NOTE] if region.flagged else []
     if notes:
         entries[0]["meta"] = {"text": notes}

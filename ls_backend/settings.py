@@ -165,6 +165,10 @@ class Settings:
             unset=lambda settings: settings.least_match,
         ),
     ] = None
+    vocabulary: Annotated[
+        Path | None,
+        Rule(optional(folder), "Vocabulary file of `zeroguide vocab`: texts arrive as its labels, the raw text stays."),
+    ] = None
     people_labels: Annotated[
         Literal["neutral", "flag", "keep"],
         Rule(one_of("neutral", "flag", "keep"), "Labels that describe people: neutral noun, flag, or keep."),

@@ -13,6 +13,8 @@ from tests.ls_backend.serving import settings_for
 from zgcore import presets
 from zgcore.build import load_models
 from zgcore.presets import MINI_WEIGHTS, PRESETS, get_preset, save_preset, weights_fingerprint
+from zgcore.vocabulary import Label, Member, Vocabulary
+from zgcore.vocabulary.yaml_file import vocabulary_text
 
 
 def test_shipped_weights_that_change_change_the_version(tmp_path, monkeypatch):
@@ -25,6 +27,16 @@ def test_shipped_weights_that_change_change_the_version(tmp_path, monkeypatch):
     manifest["files"]["mini.safetensors"]["sha256"] = "0" * 64
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
     assert model_version(settings) != before
+
+
+def test_a_vocabulary_that_changes_changes_the_version(tmp_path):
+    file = tmp_path / "vocabulary.yaml"
+    plain, versions = model_version(settings_for(tmp_path, "mini")), []
+    for couch in ("sofa", "seat"):
+        made = Vocabulary((Label(couch, (Member(couch, 2), Member("couch", 1))),))
+        file.write_text(vocabulary_text(made), encoding="utf-8")
+        versions.append(model_version(settings_for(tmp_path, "mini", vocabulary=file)))
+    assert len({plain, *versions}) == 3
 
 
 def test_the_version_is_told_of_the_weights_that_would_be_loaded(tmp_path):

@@ -12,6 +12,7 @@ from ls_backend import brush
 from ls_backend.labelling_config import parse_config
 from ls_backend.people import PeoplePolicy
 from ls_backend.protocol import (
+    RAW_NOTE,
     REVIEW_NOTE,
     ImageRegions,
     PredictionOptions,
@@ -25,6 +26,7 @@ from ls_backend.protocol import (
 )
 from zgcore import Segmentation, SegmentTree
 from zgcore.gallery import templates_folder
+from zgcore.vocabulary import Decisions, Label, Member, Vocabulary
 
 # A ring of eleven pixels around a block of four, and one corner.
 INDEX = np.array([[0, 0, 0, 2], [0, 1, 1, 0], [0, 1, 1, 0], [0, 0, 0, 0]], dtype=np.int32)
@@ -151,6 +153,20 @@ def test_what_was_kept_gives_the_same_prediction():
     made = prediction(TASK, [again], config(PALETTE, CAPTION), "mini-1", options)
     assert made == prediction(TASK, [regions], config(PALETTE, CAPTION), "mini-1", options)
     assert "sian" not in json.dumps(document)
+
+
+def test_a_vocabulary_renames_keeps_the_raw_text_and_drops():
+    lawn = Label("grass", (Member("grass", 3), Member("lawn", 2, "WordNet", 0.9)))
+    vocabulary = Vocabulary((lawn, Label("fence", (Member("fence", 1),)))).decided(
+        Decisions.from_document({"drop": ["fence"]})
+    )
+    found = segmentation(labels=("lawn", "Asian woman", "fence"))
+    document = predicted(config(PALETTE, CAPTION), [found], vocabulary=vocabulary)
+    assert texts_of(document) == [["grass"], ["person"]]
+    assert [entry["id"] for entry in masks_of(document)] == ["image0-segment2", "image0-segment3"]
+    assert masks_of(document)[0]["meta"] == {"text": [RAW_NOTE.format("lawn")]}
+    assert "sian" not in json.dumps(document)
+    assert texts_of(predicted(closed("grass"), [found], vocabulary=vocabulary)) == [["grass"]]
 
 
 @pytest.mark.parametrize(

@@ -209,7 +209,7 @@ def test_a_flag_that_does_not_exist():
 
 def test_flags_by_their_keys_cover_every_setting():
     given = {setting.key: None for setting in SETTINGS}
-    assert len(given) == len(SETTINGS) == 21 + 7
+    assert len(given) == len(SETTINGS) == 22 + 7
     assert read_settings({**given, "fetch_allow_hosts": (), "fetch_max_mb": "3"}, {}, None).fetch.max_mb == 3.0
     names = {setting.name: setting for setting in SETTINGS}
     assert names["fetch.max_mb"].flag == "--fetch-max-mb"
