@@ -166,7 +166,7 @@ def test_a_vocabulary_renames_keeps_the_raw_text_and_drops():
     assert [entry["id"] for entry in masks_of(document)] == ["image0-segment2", "image0-segment3"]
     assert masks_of(document)[0]["meta"] == {"text": [RAW_NOTE.format("lawn")]}
     assert "sian" not in json.dumps(document)
-    assert texts_of(predicted(closed("grass"), [found], vocabulary=vocabulary)) == [["grass"]]
+    assert texts_of(predicted(closed("grass", "dog"), [found], vocabulary=vocabulary)) == [["grass"]]
 
 
 @pytest.mark.parametrize(
