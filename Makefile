@@ -3,16 +3,18 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+LABEL_STUDIO := .venv-label-studio
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 DEMO ?= out/demo
 
-.PHONY: help demo test lint check-machine clean
+.PHONY: help demo labelstudio test lint check-machine clean
 
 help:
 	@echo "make demo    label the sample photos and make a page to look at ($(DEMO)/index.html)"
+	@echo "make labelstudio   start Label Studio and the backend with the sample photos; Ctrl-C stops both"
 	@echo "make test    run all tests"
 	@echo "make lint    ruff and mypy"
-	@echo "make clean   remove the environment and what demo made"
+	@echo "make clean   remove the environments and what demo made"
 
 check-machine:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo "zeroguide needs Python 3.11 or newer as '$(PYTHON)'; install it (apt install python3) or name another: make PYTHON=python3.12 ..." >&2; exit 1; }
@@ -34,10 +36,20 @@ $(VENV)/.lint: $(VENV)/.test
 	$(PIP) install --quiet --constraint constraints.txt --editable '.[lint]'
 	@touch $@
 
+# Label Studio pins other versions than we run with, so it has an environment of its own (1 GB).
+$(LABEL_STUDIO)/.installed: ls_backend/data/label_studio.txt
+	@$(MAKE) --no-print-directory check-machine
+	$(PYTHON) -m venv $(LABEL_STUDIO)
+	$(LABEL_STUDIO)/bin/python -m pip --disable-pip-version-check install --quiet --requirement $<
+	@touch $@
+
 demo: $(VENV)/.base
 	$(BIN)/zeroguide label zgcore/samples --out $(abspath $(DEMO))
 
-test: $(VENV)/.test
+labelstudio: $(VENV)/.base $(LABEL_STUDIO)/.installed
+	$(BIN)/zeroguide quickstart --label-studio $(LABEL_STUDIO) $(QUICKSTART_ARGS)
+
+test: $(VENV)/.test $(LABEL_STUDIO)/.installed
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 lint: $(VENV)/.lint
@@ -46,4 +58,4 @@ lint: $(VENV)/.lint
 	$(BIN)/mypy
 
 clean:
-	rm -rf $(VENV) $(DEMO)
+	rm -rf $(VENV) $(LABEL_STUDIO) $(DEMO)

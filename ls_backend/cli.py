@@ -7,11 +7,18 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ls_backend.cli_connect import connect
+from ls_backend.cli_doctor import doctor
+from ls_backend.cli_export import export
+from ls_backend.cli_jobs import jobs
 from ls_backend.cli_label import label
 from ls_backend.cli_mini import mini
 from ls_backend.cli_params import SuggestingGroup
+from ls_backend.cli_prelabel import prelabel
+from ls_backend.cli_quickstart import quickstart
 from ls_backend.cli_report import printable
 from ls_backend.cli_serve import serve
+from ls_backend.cli_vocab import vocab
 from ls_backend.cli_weights import weights
 from zgcore import __version__
 from zgcore.errors import ZeroguideError
@@ -37,9 +44,16 @@ def zeroguide() -> None:
     """
 
 
+zeroguide.add_command(connect)
+zeroguide.add_command(doctor)
+zeroguide.add_command(export)
+zeroguide.add_command(jobs)
 zeroguide.add_command(label)
 zeroguide.add_command(mini)
+zeroguide.add_command(prelabel)
+zeroguide.add_command(quickstart)
 zeroguide.add_command(serve)
+zeroguide.add_command(vocab)
 zeroguide.add_command(weights)
 
 
@@ -51,7 +65,7 @@ def main(args: Sequence[str] | None = None) -> int:
         error.show()
         return error.exit_code
     except ZeroguideError as error:
-        click.echo(f"Error: {printable(str(error))}", err=True)
+        click.echo("\n".join(map(printable, f"Error: {error}".splitlines())), err=True)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("Stopped.", err=True)

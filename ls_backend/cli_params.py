@@ -65,6 +65,17 @@ class Device(OneOf):
         return value if re.fullmatch(r"cuda:\d+", value) else super().convert(value, param, ctx)
 
 
+class Devices(Device):
+    """Several devices, separated by commas."""
+
+    name = "devices"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not isinstance(value, str):
+            return value
+        return tuple(super(Devices, self).convert(part.strip(), param, ctx) for part in value.split(","))
+
+
 class Words(OneOf):
     """Some of the words, separated by commas."""
 

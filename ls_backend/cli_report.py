@@ -76,7 +76,7 @@ class RunReport:
         self.images.append(
             {
                 "number": outcome.source.number,
-                "path": str(outcome.source.path),
+                "path": outcome.source.shown,
                 "name": outcome.source.name,
                 "status": outcome.status,
                 "height": record.height,
@@ -131,13 +131,13 @@ class RunReport:
         if self.profile is not None:
             to.print(profile_table(self.profile))
         for message in self.failures[:FAILURES_SHOWN]:
-            _line(to, f"failed: {printable(message)}", "red")
+            line(to, f"failed: {printable(message)}", "red")
         if len(self.failures) > FAILURES_SHOWN:
-            _line(to, f"... and {len(self.failures) - FAILURES_SHOWN} more; --json lists all", "red")
+            line(to, f"... and {len(self.failures) - FAILURES_SHOWN} more; --json lists all", "red")
         for note in self.notes:
-            _line(to, f"note: {printable(note)}", "yellow")
+            line(to, f"note: {printable(note)}", "yellow")
         where = self.files.get("html") or self.out
-        _line(to, f"Look at {printable(str(where))}", "bold")
+        line(to, f"Look at {printable(str(where))}", "bold")
 
     def _images_line(self) -> str:
         parts = [f"{self.counts['done']} labelled"]
@@ -167,7 +167,8 @@ def profile_table(profile: dict[str, Any]) -> Table:
     return table
 
 
-def _line(to: Console, text: str, style: str) -> None:
+def line(to: Console, text: str, style: str = "") -> None:
+    """Print one line of plain text."""
     to.print(Text(text, style=style), soft_wrap=True)  # never wrapped by us: paths stay whole for copying
 
 
@@ -196,14 +197,19 @@ class Watcher:
         self.bar.stop()
 
     def see(self, outcome: Outcome) -> None:
+        record = outcome.record
+        status = "kept" if outcome.status == "skipped" else outcome.status
+        self.tell(outcome.source.shown, status, len(record.segments), record.error)
+
+    def tell(self, shown: str, status: str, segments: int, error: str | None) -> None:
+        """One more image is finished. status: "done", "kept" or "failed"."""
         self.seen += 1
         self.bar.advance(self.task)
-        record = outcome.record
-        if outcome.status == "failed":
-            _line(self.to, f"[{self.seen}/{self.total}] failed: {printable(record.error or '')}", "red")
+        if status == "failed":
+            line(self.to, f"[{self.seen}/{self.total}] failed: {printable(error or '')}", "red")
         elif not self.to.is_terminal:
-            what = f"{len(record.segments)} segments" if outcome.status == "done" else "kept"
-            _line(self.to, f"[{self.seen}/{self.total}] {printable(str(outcome.source.path))}: {what}", "")
+            what = f"{segments} segments" if status == "done" else "kept"
+            line(self.to, f"[{self.seen}/{self.total}] {printable(shown)}: {what}")
 
 
 def streams(as_json: bool) -> tuple[Console, Console]:

@@ -13,16 +13,18 @@ import re
 import zipfile
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from ls_backend.exports import NumberedRecord
 from ls_backend.files import atomic_write, make_folder
 from ls_backend.record import ImageRecord, RecordError, SourceFile
+from zgcore.images import load_image
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -34,19 +36,70 @@ _UNSAFE = re.compile(r"[^\w.\- ]+")
 
 
 @dataclass(frozen=True)
+class Content:
+    """A photo that was opened. file: what it was then. decode: gives its (H, W, 3) uint8 pixels, or ImageError."""
+
+    file: SourceFile
+    decode: Callable[[], NDArray[np.uint8]]
+
+
+class Photo(Protocol):
+    """One input of a run, wherever its bytes are.
+
+    number: in the run, from 1. name: what its results are called. where: what its record calls it. shown: for messages.
+    """
+
+    @property
+    def number(self) -> int: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def where(self) -> str: ...
+    @property
+    def shown(self) -> str: ...
+
+    def read(self) -> Content:
+        """Raises OSError or ImageError where its bytes cannot be had."""
+
+    def is_unchanged(self, known: SourceFile) -> bool:
+        """True if it is what a record was made from."""
+
+
+@dataclass(frozen=True)
 class Source:
-    """One input: its number in the run (from 1), its file, and the name its results carry."""
+    """A photo in a file."""
 
     number: int
     path: Path
     name: str
+
+    @property
+    def where(self) -> str:
+        return os.path.abspath(self.path)
+
+    @property
+    def shown(self) -> str:
+        return str(self.path)
+
+    def read(self) -> Content:
+        """The file is looked at before its pixels are: if it changes in between, it is made again."""
+        file = fingerprint(self.path) if self.path.is_file() else unread(self.where)
+        return Content(file, partial(load_image, self.path))
+
+    def is_unchanged(self, known: SourceFile) -> bool:
+        return is_unchanged(known, self.path)
+
+
+def unread(where: str) -> SourceFile:
+    """What is known of a photo whose bytes could not be had."""
+    return SourceFile(where, 0, 0, "")
 
 
 def name_sources(paths: Sequence[Path]) -> list[Source]:
     """Give every input a name of its own: the file's stem where that is unique, else the stem and 8 hex digits of its
     absolute path. The same inputs always get the same names; they differ on file systems that ignore case, too.
     """
-    stems = [_safe_stem(path) for path in paths]
+    stems = [safe_stem(path) for path in paths]
     seen: dict[str, int] = {}
     for stem in stems:
         seen[stem.casefold()] = seen.get(stem.casefold(), 0) + 1
@@ -58,7 +111,7 @@ def name_sources(paths: Sequence[Path]) -> list[Source]:
     return sources
 
 
-def _safe_stem(path: Path) -> str:
+def safe_stem(path: Path) -> str:
     """A stem that is a file name everywhere: no separators, no leading dot, at most 100 bytes."""
     readable = os.fsencode(path.stem).decode("utf-8", "replace")
     stem = _UNSAFE.sub("_", readable).strip(". ")
@@ -136,7 +189,7 @@ class RunFolder:
         except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError):
             return None
 
-    def done(self, source: Source, stamp: RunStamp) -> ImageRecord | None:
+    def done(self, source: Photo, stamp: RunStamp) -> ImageRecord | None:
         """The whole record of an unchanged photo made with these very settings, or None: it must be made (again)."""
         record = self.load(source.name)
         if record is None or record.error is not None or record.stamp != stamp:
@@ -144,7 +197,7 @@ class RunFolder:
         embeddings = self.load_embeddings(source.name)
         if embeddings is None or len(embeddings) != len(record.segments):
             return None
-        return record if is_unchanged(record.source, source.path) else None
+        return record if source.is_unchanged(record.source) else None
 
     def others(self, sources: Sequence[Source]) -> int:
         """How many records belong to images that are not among `sources`."""
@@ -176,6 +229,9 @@ class RunRecords:
             record = self.folder.load(source.name)
             if record is not None and record.error is not None and record.stamp == self.stamp:
                 yield relative_name(source.path, self.root), record.error
+
+    def photo(self, record: ImageRecord) -> NDArray[np.uint8]:
+        return load_image(record.source.path)
 
 
 def relative_name(path: Path, root: Path) -> str:

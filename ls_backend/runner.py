@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections import deque
 from contextlib import closing
 from dataclasses import dataclass
@@ -12,28 +11,26 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 from ls_backend.files import OutputError, atomic_write
 from ls_backend.record import ImageRecord, RecordError, RunStamp, SourceFile, from_segmentation, to_segmentation
-from ls_backend.run_folder import fingerprint
+from ls_backend.run_folder import unread
 from zgcore.errors import ImageError
-from zgcore.images import load_image
 from zgcore.stage_profile import stage
 from zgcore.stream import Failure, read_ahead
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Iterable, Iterator
 
     import numpy as np
     import torch
     from numpy.typing import NDArray
 
-    from ls_backend.run_folder import RunFolder, Source
+    from ls_backend.run_folder import Photo, RunFolder
     from zgcore import Segmentation
     from zgcore.stream import SegmentStream
 
 log = logging.getLogger(__name__)
 
 Status = Literal["done", "skipped", "failed"]
-LONGEST_MESSAGE = 300
+LONGEST_MESSAGE: Final = 300
 READING_THREADS: Final = 2
 FEW_PHOTOS: Final = 3  # are done by the time that workers would be up
 
@@ -70,7 +67,7 @@ class RunOptions:
     resume: keep whole results of unchanged photos made with the same settings.
     overlays: write overlays/NAME.png.
     batch: images the model gets together.
-    workers: processes that refine masks beside it; None takes as many as pay off, none for a few photos.
+    workers: processes that refine masks beside it; None takes as many as pay off.
     """
 
     resume: bool = True
@@ -83,14 +80,14 @@ class RunOptions:
 class Outcome:
     """What became of one input."""
 
-    source: Source
+    source: Photo
     status: Status
     record: ImageRecord
 
 
 @dataclass(frozen=True)
 class _Loaded:
-    source: Source
+    source: Photo
     file: SourceFile
     image: NDArray[np.uint8]
 
@@ -100,16 +97,22 @@ def stamp_of(model: Segmenter) -> RunStamp:
     return RunStamp(model.preset, model.config.digest(), model.version, model.random_weights)
 
 
+def worker_count(workers: int | None, photos: int) -> int | None:
+    """`RunOptions.workers` for so many photos: a few are done before a process would be up."""
+    return 0 if workers is None and photos <= FEW_PHOTOS else workers
+
+
 def label_images(
-    model: Segmenter, folder: RunFolder, sources: Sequence[Source], options: RunOptions
+    model: Segmenter, folder: RunFolder, sources: Iterable[Photo], options: RunOptions
 ) -> Iterator[Outcome]:
     """Label photos and write each one's record, embeddings and overlay before its outcome is given.
+
+    sources: taken one by one, a few ahead of the model.
 
     A photo that cannot be read, or that the model fails on, is an outcome like any other. Raises OutputError where the
     folder cannot be written. May be left at any time (KeyboardInterrupt): what was given is on disk.
     """
     stamp = stamp_of(model)
-    workers = 0 if options.workers is None and len(sources) <= FEW_PHOTOS else options.workers
     prepare = partial(_prepare, folder, stamp=stamp, options=options)
     waiting: deque[_Loaded] = deque()  # in the model's stream
 
@@ -119,7 +122,7 @@ def label_images(
 
     with (
         closing(read_ahead(prepare, sources, depth=options.batch, threads=READING_THREADS)) as inputs,
-        model.stream(workers=workers, group=options.batch) as stream,
+        model.stream(workers=options.workers, group=options.batch) as stream,
     ):
         for ready in inputs:
             if isinstance(ready, _Loaded):
@@ -132,21 +135,21 @@ def label_images(
         yield from written(stream.drain())
 
 
-def _prepare(folder: RunFolder, source: Source, *, stamp: RunStamp, options: RunOptions) -> Outcome | _Loaded:
+def _prepare(folder: RunFolder, source: Photo, *, stamp: RunStamp, options: RunOptions) -> Outcome | _Loaded:
     """In a reading thread: keep what is done, else read the photo."""
     if options.resume and (record := folder.done(source, stamp)):
         try:
             if options.overlays and not folder.overlay_path(source.name).is_file():
-                write_overlay(folder, record, load_image(source.path))
+                write_overlay(folder, record, source.read().decode())
             return Outcome(source, "skipped", record)
         except (ImageError, RecordError) as error:
-            log.debug("%s: its record is of no use, it is made again", source.path, exc_info=error)
-    file = SourceFile(os.path.abspath(source.path), 0, 0, "")
+            log.debug("%s: its record is of no use, it is made again", source.shown, exc_info=error)
+    file = unread(source.where)
     try:
-        if source.path.is_file():  # taken before the pixels: if the photo changes in between, it is made again
-            file = fingerprint(source.path)
+        content = source.read()
+        file = content.file
         with stage("decode", flops=False):
-            return _Loaded(source, file, load_image(source.path))
+            return _Loaded(source, file, content.decode())
     except Exception as error:
         return _failure(source, file, stamp, error)
 
@@ -194,18 +197,18 @@ def _saved_failure(folder: RunFolder, item: _Loaded, stamp: RunStamp, error: Exc
     return outcome
 
 
-def _failure(source: Source, file: SourceFile, stamp: RunStamp, error: Exception) -> Outcome:
-    log.debug("%s failed", source.path, exc_info=error)
-    return Outcome(source, "failed", ImageRecord(source.name, file, stamp, error=_short(source.path, error)))
+def _failure(source: Photo, file: SourceFile, stamp: RunStamp, error: Exception) -> Outcome:
+    log.debug("%s failed", source.shown, exc_info=error)
+    return Outcome(source, "failed", ImageRecord(source.name, file, stamp, error=_short(source.shown, error)))
 
 
-def _short(path: Path, error: Exception) -> str:
+def _short(shown: str, error: Exception) -> str:
     """One line for the summary. Image errors name their file themselves."""
     lines = str(error).strip().splitlines()
     if isinstance(error, ImageError):
         message = lines[0] if lines else type(error).__name__
     elif isinstance(error, MemoryError):
-        message = f"{path}: not enough memory; try a smaller image"
+        message = f"{shown}: not enough memory; try a smaller image"
     else:
-        message = f"{path}: {type(error).__name__}" + (f": {lines[0]}" if lines else "")
+        message = f"{shown}: {type(error).__name__}" + (f": {lines[0]}" if lines else "")
     return message if len(message) <= LONGEST_MESSAGE else message[: LONGEST_MESSAGE - 1] + "…"

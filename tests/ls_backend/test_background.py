@@ -64,7 +64,7 @@ def test_images_that_nobody_waits_for_leave_the_models_queue(tmp_path):
             image.drop()
             with pytest.raises(CancelledError):
                 backend.predictor.finish(image)
-        assert client.predict([task(1), task(2)]) == [{"result": []}] * 2
+        assert client.predict([task(1), task(2)]) == [[], []]
         model.go.set()
         assert len(backend.predictor.finish(images[0]).document["result"]) == 8
         until(lambda: backend.queue.counts() == {"waiting": 0, "failed": 0})
@@ -74,7 +74,7 @@ def test_images_that_nobody_waits_for_leave_the_models_queue(tmp_path):
 def test_without_a_token_what_is_late_waits_in_the_cache(tmp_path):
     model = Slow()
     with serving(settings_for(tmp_path, deadline_s=1.0), model) as (client, backend):
-        assert client.predict([task(1)]) == [{"result": []}]
+        assert client.predict([task(1)]) == [[]]
         model.go.set()
         until(lambda: backend.queue.counts()["waiting"] == 0)
         assert len(client.predict([task(1)])[0]["result"]) == 8

@@ -123,7 +123,7 @@ def test_kill_9_in_a_queue_run_loses_nothing(tmp_path):
         flags += ["--label-studio-api-key", LEGACY]
         with process(tmp_path, *flags) as (child, client):
             results = client.predict([task(number) for number in range(1, count + 1)])
-            answered = {number for number, result in enumerate(results, 1) if result["result"]}
+            answered = {number for number, result in enumerate(results, 1) if result}
             until(lambda: len(store.predictions) >= 2, 60)
             child.send_signal(signal.SIGKILL)
             child.wait()

@@ -1,0 +1,303 @@
+"""The state of a run: which images there are and what became of each, shared by all processes that work at it.
+
+An image is queued, running, done or failed. A process holds a lease that it renews; what it has in hand is running, and
+goes back to the queue when the lease ends or the process is seen to be gone. Every change is one short transaction.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from ls_backend.jobs.owner import Owner
+from ls_backend.jobs.schema import DONE, FAILED, STATES, opened, told
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+LEASE_S: Final = 60.0
+MOST_ATTEMPTS: Final = 3  # at an image whose process ends each time
+_ADDED_TOGETHER: Final = 1000
+LOST: Final = "the process ended while it was at this image"
+
+
+@dataclass(frozen=True)
+class NewImage:
+    """An image to be listed.
+
+    key: absolute path, address, or a task's; the same image always has the same. stem: what its results may be called.
+    mark: changes when the image does. size: bytes of a local file. task, data: Label Studio's, data as JSON.
+    """
+
+    key: str
+    stem: str
+    mark: str
+    size: int = 0
+    task: int | None = None
+    data: str | None = None
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """An image in hand. attempts: this one included."""
+
+    id: int
+    key: str
+    name: str
+    mark: str
+    attempts: int
+    task: int | None
+    data: str | None
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What became of an image in hand. error: why it failed; reason: the same without what is special to it."""
+
+    id: int
+    mark: str
+    segments: int = 0
+    error: str | None = None
+    reason: str | None = None
+
+
+class StateStore:
+    """One connection to a run's state; each thread needs its own. Every method may raise StateError.
+
+    create: make the file if it is not there.
+    """
+
+    def __init__(self, path: Path, *, create: bool = False) -> None:
+        self.path = path
+        self._db = opened(path, create=create)
+
+    def close(self) -> None:
+        self._db.close()
+
+    def __enter__(self) -> StateStore:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """A transaction that no other process's write comes in between."""
+        with told(self.path):
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    def rows(self, query: str, *values: Any) -> Iterator[tuple[Any, ...]]:
+        """The rows of a query, read as they are asked for."""
+        with told(self.path):
+            yield from self._db.execute(query, values)
+
+    # What the run is.
+
+    def get(self, name: str) -> Any:
+        """A fact about the run, None where it is not known."""
+        found = next(self.rows("SELECT value FROM meta WHERE name = ?", name), None)
+        return None if found is None else json.loads(found[0])
+
+    def set(self, **facts: Any) -> None:
+        """Note facts about the run: anything that JSON holds."""
+        with self.writing() as db:
+            db.executemany("REPLACE INTO meta VALUES (?, ?)", [(name, json.dumps(v)) for name, v in facts.items()])
+
+    def counts(self) -> dict[str, int]:
+        """Images by state."""
+        found = dict(self.rows("SELECT state, images FROM tally"))
+        return {state: found[state] for state in STATES}
+
+    # Listing images.
+
+    def add(self, images: Iterable[NewImage]) -> int:
+        """List images; those known are queued again if they have changed. Returns how many are new or changed."""
+        changed, chunk = 0, []
+        for image in images:
+            chunk.append(image)
+            if len(chunk) == _ADDED_TOGETHER:
+                changed += self._add(chunk)
+                chunk.clear()
+        return changed + self._add(chunk)
+
+    def _add(self, images: Sequence[NewImage]) -> int:
+        with self.writing() as db:
+            return sum(_add_one(db, image) for image in images)
+
+    # Working at them.
+
+    def claim(self, owner: Owner, limit: int) -> list[Claimed]:
+        """Take up to `limit` images in hand, the longest listed first; none once the run is cancelled."""
+        return self._claim(owner, "attempts = 0 ORDER BY id", limit)
+
+    def claim_lost(self, owner: Owner, limit: int = 1) -> list[Claimed]:
+        """Take images in hand whose process ended the last time.
+
+        One of them may be what ends processes: who dies of it should have no others in hand, or they are lost again.
+        """
+        return self._claim(owner, "attempts > 0 ORDER BY attempts, id", limit)
+
+    def _claim(self, owner: Owner, which: str, limit: int) -> list[Claimed]:
+        with self.writing() as db:
+            self._renew(db, owner)
+            _give_back_expired(db, time.time())
+            if db.execute("SELECT 1 FROM meta WHERE name = 'cancelled' AND value <> 'null'").fetchone():
+                return []
+            ids = db.execute(
+                f"SELECT id FROM images INDEXED BY queued WHERE state = 'queued' AND {which} LIMIT ?", (limit,)
+            ).fetchall()
+            return [
+                Claimed(
+                    *db.execute(
+                        "UPDATE images SET state = 'running', owner = ?, attempts = attempts + 1 WHERE id = ? "
+                        "RETURNING id, key, name, mark, attempts, task, data",
+                        (owner.id, number),
+                    ).fetchone()
+                )
+                for (number,) in ids
+            ]
+
+    def finish(self, owner: Owner, finished: Sequence[Finished]) -> list[int]:
+        """Note what became of images in hand; returns those that counted.
+
+        One that meanwhile went to another process does not count; one whose file changed meanwhile is queued again.
+        """
+        now, counted = time.time(), []
+        with self.writing() as db:
+            for one in finished:
+                state = DONE if one.error is None else FAILED
+                cursor = db.execute(
+                    "UPDATE images SET state = CASE mark WHEN :mark THEN :state ELSE 'queued' END, "
+                    "attempts = CASE mark WHEN :mark THEN attempts ELSE 0 END, owner = NULL, finished = :now, "
+                    "segments = :segments, error = :error, reason = :reason "
+                    "WHERE id = :id AND owner = :owner AND state = 'running'",
+                    {**vars(one), "state": state, "now": now, "owner": owner.id},
+                )
+                counted += [one.id] * cursor.rowcount
+        return counted
+
+    def release(self, owner: Owner) -> None:
+        """Give up the lease, and put what is in hand back into the queue as if it had not been tried."""
+        with self.writing() as db:
+            db.execute(
+                "UPDATE images SET state = 'queued', owner = NULL, attempts = attempts - 1 "
+                "WHERE state = 'running' AND owner = ?",
+                (owner.id,),
+            )
+            db.execute("DELETE FROM owners WHERE id = ?", (owner.id,))
+
+    def let_go(self, owner: Owner, ids: Iterable[int]) -> None:
+        """Put images in hand back into the queue; the attempt counts, and after too many they have failed."""
+        with self.writing() as db:
+            for number in ids:
+                _give_back(db, "id = ? AND owner = ?", (number, owner.id))
+
+    def renew(self, owner: Owner) -> None:
+        """Hold the lease for another minute."""
+        with self.writing() as db:
+            self._renew(db, owner)
+
+    def _renew(self, db: sqlite3.Connection, owner: Owner) -> None:
+        now = time.time()
+        db.execute(
+            "INSERT INTO owners VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET lease = excluded.lease",
+            (owner.id, owner.machine, owner.pid, owner.born, now, now + LEASE_S),
+        )
+
+    def recover(self) -> None:
+        """Put back into the queue what processes have in hand that are gone or silent for a minute."""
+        dead = [known.id for known in self.owners() if known.is_dead]
+        with self.writing() as db:
+            for number in dead:
+                db.execute("UPDATE owners SET lease = 0 WHERE id = ?", (number,))
+            _give_back_expired(db, time.time())
+
+    def owners(self) -> list[Owner]:
+        """The processes that hold a lease."""
+        found = self.rows("SELECT id, machine, pid, born FROM owners WHERE lease >= ? ORDER BY since", time.time())
+        return [Owner(*row) for row in found]
+
+    # What people decide.
+
+    def retry(self, reason: str | None = None) -> int:
+        """Queue failed images again, all or those of one reason; returns how many."""
+        with self.writing() as db:
+            which, values = ("", ()) if reason is None else (" AND reason = ?", (reason,))
+            return db.execute(
+                f"UPDATE images SET state = 'queued', attempts = 0 WHERE state = 'failed'{which}", values
+            ).rowcount
+
+    def redo(self, ids: Iterable[int] | None = None) -> int:
+        """Queue images again that are done, all of them unless `ids` says which; returns how many."""
+        again = "UPDATE images SET state = 'queued', attempts = 0 WHERE state = 'done'"
+        with self.writing() as db:
+            if ids is None:
+                return db.execute(again).rowcount
+            return sum(db.execute(again + " AND id = ?", (number,)).rowcount for number in ids)
+
+    def cancel(self) -> None:
+        """Let no more images be taken in hand, until `resume`."""
+        self.set(cancelled=time.time())
+
+    def resume(self) -> None:
+        self.set(cancelled=None)
+
+    def set_task(self, image: int, task: int) -> None:
+        """Note the Label Studio task of an image."""
+        with self.writing() as db:
+            db.execute("UPDATE images SET task = ? WHERE id = ?", (task, image))
+
+
+def _add_one(db: sqlite3.Connection, image: NewImage) -> bool:
+    known = db.execute("SELECT id, mark FROM images WHERE key = ?", (image.key,)).fetchone()
+    if known is None:
+        name = _free_name(db, image)
+        db.execute(
+            "INSERT INTO images (key, name, folded, mark, size, task, data) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (image.key, name, name.casefold(), image.mark, image.size, image.task, image.data),
+        )
+        return True
+    number, mark = known
+    if mark == image.mark:
+        return False
+    db.execute(
+        "UPDATE images SET mark = ?, size = ?, data = ?, attempts = 0, "
+        "state = CASE state WHEN 'running' THEN state ELSE 'queued' END WHERE id = ?",
+        (image.mark, image.size, image.data, number),
+    )
+    return True
+
+
+def _free_name(db: sqlite3.Connection, image: NewImage) -> str:
+    """The stem, with 8 hex digits of the key where it is taken; names also differ where case does not count."""
+    if db.execute("SELECT 1 FROM images WHERE folded = ?", (image.stem.casefold(),)).fetchone() is None:
+        return image.stem
+    return f"{image.stem}-{hashlib.sha256(image.key.encode('utf-8', 'surrogateescape')).hexdigest()[:8]}"
+
+
+def _give_back_expired(db: sqlite3.Connection, now: float) -> None:
+    for (gone,) in db.execute("SELECT id FROM owners WHERE lease < ?", (now,)).fetchall():
+        _give_back(db, "owner = ?", (gone,))
+        db.execute("DELETE FROM owners WHERE id = ?", (gone,))
+
+
+def _give_back(db: sqlite3.Connection, which: str, values: tuple[Any, ...]) -> None:
+    """Running images back into the queue. One that was lost so often may be what ends its processes: it has failed."""
+    db.execute(
+        f"UPDATE images SET state = 'failed', owner = NULL, finished = ?, error = name || ': ' || ?, reason = ? "
+        f"WHERE state = 'running' AND attempts >= ? AND {which}",
+        (time.time(), LOST, LOST, MOST_ATTEMPTS, *values),
+    )
+    db.execute(f"UPDATE images SET state = 'queued', owner = NULL WHERE state = 'running' AND {which}", values)
