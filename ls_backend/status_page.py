@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from flask import Response, render_template
 
+from ls_backend.jobs.registry import jobs_overview
 from zgcore import __version__
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from ls_backend.backend import Backend
 
+JOBS: Final = 8  # the last ones
 _POLICY: Final = (
     "default-src 'none'; img-src data:; style-src 'nonce-{nonce}'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'"
@@ -73,6 +75,7 @@ def _contents(backend: Backend) -> dict[str, Any]:
         "device": inference.device,
         "state": "ready" if inference.ready else "waiting" if inference.error is None else "broken",
         "problems": backend.misconfigured(),
+        "jobs": [(job, _ago(job.updated or job.started)) for job in jobs_overview(backend.settings.data_dir)[:JOBS]],
         "projects": [(seen, _ago(seen.seen)) for seen in projects],
         "recent": [(one, _ago(one.when)) for one in recent],
         "failures": [(_clock(when), request_id, message) for when, request_id, message in failures],

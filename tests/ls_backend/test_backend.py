@@ -6,6 +6,7 @@ import re
 import pytest
 
 from tests.ls_backend.bands import BandSegmenter
+from tests.ls_backend.runs import ended, make_photos, start
 from tests.ls_backend.serving import PALETTE, serving, settings_for, task
 from tests.ls_backend.test_app import Slow, metric, until
 
@@ -70,3 +71,16 @@ def test_a_server_that_stops_leaves_its_cache_in_one_file(tmp_path):
         client.predict([task(1)])
         assert (tmp_path / "predictions.sqlite-wal").exists()
     assert sorted(path.name for path in tmp_path.glob("predictions*")) == ["predictions.sqlite"]
+
+
+def test_the_page_shows_runs_of_whole_collections(tmp_path):
+    photos = tmp_path / "photos"
+    make_photos(photos, 3)
+    (photos / "bro<ken.png").write_bytes(b"no photo")
+    ended(start(["prelabel", "photos", "--to", "out"], tmp_path, bands=True), 1)
+    with serving(settings_for(tmp_path / "data"), BandSegmenter()) as (client, _):
+        page = client.get("/")[2].decode()
+    assert "3 of 4 done, 1 failed" in page
+    assert '<progress max="4" value="3"' in page
+    assert f"{tmp_path / 'out'}" in page
+    assert "bro<ken" not in page
