@@ -71,7 +71,8 @@ class ZeroGuide(LabelStudioMLBase):  # type: ignore[misc]
         """
         project = getattr(self, "project_id", None) or _project_of(tasks)
         results = _backend().predict(tasks, project, self.label_config, uuid.uuid4().hex[:16], context)
-        return results if _ASKS_FOR_VERSION else [_without_version(result) for result in results]
+        documents = [{"result": []} if result is None else result for result in results]
+        return documents if _ASKS_FOR_VERSION else [_without_version(document) for document in documents]
 
     def fit(self, *args: Any, **kwargs: Any) -> None:
         """Nothing is trained. 1.0.9 takes any dict, even an empty one, for a new version of the model."""

@@ -63,18 +63,20 @@ def _add_protocol(app: Flask, backend: Backend) -> None:
     @app.post("/predict")
     def predict() -> Response:
         body = _body()
-        tasks = body.get("tasks")
+        tasks, context = body.get("tasks"), _context(body)
         if not isinstance(tasks, list) or len(tasks) > MAX_TASKS:
             raise BadRequest(f"tasks must be a list of at most {MAX_TASKS:,} tasks")
         if not backend.places.acquire(blocking=False):
             raise TooManyRequests("too many requests wait for the model; try again later", retry_after=RETRY_AFTER_S)
         try:
             with backend.metrics.predicting.track_inprogress():
-                results = backend.predict(
-                    tasks, _project(body), _text(body, "label_config"), g.request_id, _context(body)
-                )
+                found = backend.predict(tasks, _project(body), _text(body, "label_config"), g.request_id, context)
         finally:
             backend.places.release()
+        # Of a list of no results Label Studio stores nothing. An empty result it would store, perhaps after the queue
+        # has sent the prediction, and it would stay beside it. The editor, which reads prompts' answers, takes no list.
+        left_out: Any = [] if context is None else {"result": []}
+        results = [left_out if result is None else result for result in found]
         return jsonify({"results": results, "model_version": backend.version})
 
     @app.post("/webhook")

@@ -117,11 +117,8 @@ class Backend:
 
     def predict(
         self, tasks: Sequence[Any], project: Any, xml: str | None, request_id: str, context: Any = None
-    ) -> list[dict[str, Any] | list[dict[str, Any]]]:
-        """One result for each task, in order; an empty one where it failed, a list of none where it is left to the queue.
-
-        Of a list of none Label Studio stores nothing. An empty result it would store, perhaps after the queue has sent
-        the prediction, and it would stay beside it.
+    ) -> list[dict[str, Any] | None]:
+        """One result for each task, in order: an empty one where it failed, None where it is left to the queue.
 
         context: what an annotator asked for in the editor. It is not read: the answer has every segment, of which the
         editor makes suggestions to accept or reject, and log and status page say so.
@@ -140,9 +137,7 @@ class Backend:
         late = [outcome.task for outcome in outcomes if outcome.kind == "late" and isinstance(outcome.task, dict)]
         if late:
             self._leave(late, number, seen.xml, request_id)
-        # The editor reads the answer to a prompt itself, and knows no lists there.
-        left_out = [] if context is None else {"result": []}
-        return [_answer(outcome, left_out) for outcome in outcomes]
+        return [_answer(outcome) for outcome in outcomes]
 
     def _leave(self, tasks: list[dict[str, Any]], project: int | None, xml: str, request_id: str) -> None:
         """Queue tasks that did not fit into the answer."""
@@ -268,10 +263,10 @@ def _name(task: Any) -> str:
     return printable(str(task.get("id")))[:80] if isinstance(task, dict) else "no object"
 
 
-def _answer(outcome: Outcome, left_out: dict[str, Any] | list[dict[str, Any]]) -> Any:
+def _answer(outcome: Outcome) -> dict[str, Any] | None:
     if outcome.predicted is not None:
         return outcome.predicted.document
-    return left_out if outcome.kind == "late" else {"result": []}
+    return None if outcome.kind == "late" else {"result": []}
 
 
 def printable(text: str) -> str:
