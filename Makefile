@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 LABEL_STUDIO := .venv-label-studio
+LABEL_STUDIO_ML := .venv-label-studio-ml
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 DEMO ?= out/demo
 
@@ -43,13 +44,20 @@ $(LABEL_STUDIO)/.installed: ls_backend/data/label_studio.txt
 	$(LABEL_STUDIO)/bin/python -m pip --disable-pip-version-check install --quiet --requirement $<
 	@touch $@
 
+# label-studio-ml, with our environment behind it: it pins a Flask that we cannot run with, and needs none of its own.
+$(LABEL_STUDIO_ML)/.installed: tests/ls_backend/label_studio_ml.txt $(VENV)/.base
+	$(BIN)/python -m venv --clear $(LABEL_STUDIO_ML)
+	$(LABEL_STUDIO_ML)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --requirement $<
+	@$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' > "$$($(LABEL_STUDIO_ML)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/zeroguide.pth"
+	@touch $@
+
 demo: $(VENV)/.base
 	$(BIN)/zeroguide label zgcore/samples --out $(abspath $(DEMO))
 
 labelstudio: $(VENV)/.base $(LABEL_STUDIO)/.installed
 	$(BIN)/zeroguide quickstart --label-studio $(LABEL_STUDIO) $(QUICKSTART_ARGS)
 
-test: $(VENV)/.test $(LABEL_STUDIO)/.installed
+test: $(VENV)/.test $(LABEL_STUDIO)/.installed $(LABEL_STUDIO_ML)/.installed
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 lint: $(VENV)/.lint
@@ -58,4 +66,4 @@ lint: $(VENV)/.lint
 	$(BIN)/mypy
 
 clean:
-	rm -rf $(VENV) $(LABEL_STUDIO) $(DEMO)
+	rm -rf $(VENV) $(LABEL_STUDIO) $(LABEL_STUDIO_ML) $(DEMO)

@@ -54,8 +54,8 @@ def main() -> None:
     parser.add_argument("--weights", type=Path)
     options = parser.parse_args()
     pairs = [(name, truth) for truth, names in NAMES.items() for name in names.split(", ")]
-    (brush,) = parse_config(CONFIG.read_text(encoding="utf-8")).brushes
-    choices = [label for label in brush.labels if label != catch_all(brush.labels)]
+    (target,) = parse_config(CONFIG.read_text(encoding="utf-8")).targets
+    choices = [label for label in target.brush.labels if label != catch_all(target.brush.labels)]
     belonging = sum(bool(truth) for _, truth in pairs)
     print(
         f"preset {options.preset}, {belonging} names of {len(choices)} classes and {len(pairs) - belonging} of none\n"

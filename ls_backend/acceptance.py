@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 OUTCOMES: Final = ("accepted", "mask_edited", "text_edited", "added", "deleted")
-MAX_WAITING: Final = 1000  # events; what comes on top is dropped with a log line
+MAX_WAITING: Final = 1000  # events and predictions; what comes on top is dropped with a log line
 MAX_TASKS: Final = 100_000  # whose predictions are remembered
 _SAVED: Final = ("ANNOTATION_CREATED", "ANNOTATION_UPDATED", "ANNOTATIONS_CREATED")
 _GONE: Final = "ANNOTATIONS_DELETED"
@@ -81,6 +81,14 @@ def _text(entry: Mapping[str, Any]) -> str | None:
 
 
 def _digest(rle: Any) -> str:
+    """Of a mask's run lengths. The zero bytes at the end are padding, of which the editor writes one less than we do;
+    where a last run is cut with them, the header still says how long it is.
+    """
+    if isinstance(rle, list):
+        end = len(rle)
+        while end and rle[end - 1] == 0:
+            end -= 1
+        rle = rle[:end]
     return hashlib.sha256(json.dumps(rle).encode()).hexdigest()[:16]
 
 
@@ -115,25 +123,21 @@ class Acceptance:
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / "acceptance.sqlite"
+        self.path = folder / "acceptance.sqlite"
         self._thread = ThreadPoolExecutor(1, "acceptance")
         self._room = BoundedSemaphore(MAX_WAITING)
         # One for all threads, and kept: closing the last one of a file writes its journal back and waits for the disk.
-        self._connection = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
+        self._connection = sqlite3.connect(self.path, timeout=5, isolation_level=None, check_same_thread=False)
         self._lock = Lock()
         with self._connected() as connection:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")  # a power cut may cost the last ones
-            for statement in _SCHEMA.split(";"):
-                connection.execute(statement)
 
     def predicted(self, task: int, result: Any) -> None:
-        """Remember what a task was given."""
+        """Remember what a task was given; the database is written later."""
         with _never_failing():
             regions = json.dumps([[region.mask, region.text] for region in held_regions(result)])
-            with self._connected() as connection:
-                connection.execute("INSERT OR REPLACE INTO predicted VALUES (?, ?)", (task, regions))
-                connection.execute(_FORGET_OLD, (MAX_TASKS,))
+            self._later(self._remember, task, regions)
 
     def event(self, payload: Mapping[str, Any]) -> None:
         """Take a webhook's payload, whatever it is; the database is written later."""
@@ -155,7 +159,10 @@ class Acceptance:
         self._thread.submit(lambda: None).result()
 
     def totals(self) -> dict[str, int]:
-        """Regions by `OUTCOMES` over all annotations, and how many "annotations" there are."""
+        """Regions by `OUTCOMES` over all annotations, and how many "annotations" there are.
+
+        Raises sqlite3.Error where the file is damaged.
+        """
         sums = ", ".join(f"COALESCE(SUM({name}), 0)" for name in OUTCOMES)
         with self._connected() as connection:
             row = connection.execute(f"SELECT {sums}, COUNT(*) FROM annotations").fetchone()
@@ -169,7 +176,7 @@ class Acceptance:
 
     def _later(self, work: Callable[..., None], *args: Any) -> None:
         if not self._room.acquire(blocking=False):
-            log.warning("more than %d webhook events wait; one was dropped", MAX_WAITING)
+            log.warning("more than %d events and predictions wait to be counted; one was dropped", MAX_WAITING)
             return
         self._thread.submit(self._guarded, work, args)
 
@@ -179,6 +186,11 @@ class Acceptance:
                 work(*args)
         finally:
             self._room.release()
+
+    def _remember(self, task: int, regions: str) -> None:
+        with self._connected() as connection:
+            connection.execute("INSERT OR REPLACE INTO predicted VALUES (?, ?)", (task, regions))
+            connection.execute(_FORGET_OLD, (MAX_TASKS,))
 
     def _count(self, annotation: int, task: int | None, held: Sequence[Held]) -> None:
         """Count one annotation, if the prediction of its task is known."""
@@ -201,7 +213,10 @@ class Acceptance:
 
     @contextmanager
     def _connected(self) -> Iterator[sqlite3.Connection]:
+        """The connection, for one thread at a time, with its tables made where they are missing."""
         with self._lock:
+            for statement in _SCHEMA.split(";"):
+                self._connection.execute(statement)
             yield self._connection
 
 

@@ -10,7 +10,7 @@ environment variables: `ZEROGUIDE_` and a flag of `zeroguide serve` in capitals,
 Studio's address and token never from what a request says. Version 1.0.9 pins a Flask that this package cannot use;
 install it beside it without its requirements:
 
-    pip install attrs colorama lxml requests redis rq
+    pip install appdirs attrs colorama lxml requests redis rq
     pip install --no-deps label-studio-ml==1.0.9 label-studio-tools==0.0.4
 
 Where the two differ: 2.x asks the class for its version, 1.0.9 answers "INITIAL" to everybody. Label Studio predicts a

@@ -68,6 +68,10 @@ class FetchError(ImageError):
     """
 
 
+class FetchDelayed(FetchError):
+    """Asked again later, the same address may give the image: nobody answered, or not as they should."""
+
+
 @dataclass(frozen=True)
 class Url:
     """An http or https address, normalised as it goes over the wire.
@@ -183,7 +187,8 @@ class AddressPolicy:
             found = [plain(address) for address in self.resolver(url.host, url.port)]
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or "no such name"
-            raise FetchError(f"{url.shown}: the host {url.host} cannot be resolved: {reason}; check its name") from None
+            kind = FetchDelayed if getattr(error, "errno", None) == socket.EAI_AGAIN else FetchError
+            raise kind(f"{url.shown}: the host {url.host} cannot be resolved: {reason}; check its name") from None
         if url.origin == self.own or self._names(url):
             allowed = found
         else:

@@ -33,7 +33,7 @@ def create_app(settings: Settings, model: ZeroGuidance | None = None) -> Flask:
     app.json.compact = True  # type: ignore[attr-defined]
     backend = Backend(settings, model)
     app.extensions["zeroguide"] = backend
-    guard(app, settings.auth, int(settings.max_body_mb * 1e6), backend.metrics)
+    guard(app, settings.auth, int(settings.max_body_mb * 1e6), backend.metrics, settings.host)
     _add_protocol(app, backend)
     _add_pages(app, backend)
     return app

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import threading
 import time
 from collections import Counter, OrderedDict, deque
@@ -20,6 +21,7 @@ from zgcore.errors import ZeroguideError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from ls_backend.labelling_config import LabellingConfig
     from ls_backend.predicting import Predicted
@@ -76,6 +78,18 @@ class Log:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
+@dataclass
+class Kept:
+    """What is on disk. queue: tasks by "waiting" and "failed". error: the queue's last. annotated: as
+    `Acceptance.totals`. problems: files that cannot be read; their numbers are missing.
+    """
+
+    queue: dict[str, int] = field(default_factory=dict)
+    error: str | None = None
+    annotated: dict[str, int] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+
 class Backend:
     """One server. model: one that is loaded already, else the settings' preset is, when it is first needed."""
 
@@ -118,7 +132,8 @@ class Backend:
     def predict(
         self, tasks: Sequence[Any], project: Any, xml: str | None, request_id: str, context: Any = None
     ) -> list[dict[str, Any] | None]:
-        """One result for each task, in order: an empty one where it failed, None where it is left to the queue.
+        """One result for each task, in order: an empty one where it failed and would again, None where it is left to
+        the queue: it did not fit into the time, or its image did not come and may come later.
 
         context: what an annotator asked for in the editor. It is not read: the answer has every segment, of which the
         editor makes suggestions to accept or reject, and log and status page say so.
@@ -134,27 +149,26 @@ class Backend:
             self.settings.deadline_s,
             lambda outcome: self._tell(outcome, number, request_id),
         )
-        late = [outcome.task for outcome in outcomes if outcome.kind == "late" and isinstance(outcome.task, dict)]
-        if late:
-            self._leave(late, number, seen.xml, request_id)
+        late = [outcome.task for outcome in outcomes if outcome.kind == "late"]
+        self._leave(late, f"did not fit into {self.settings.deadline_s:g} s", number, seen.xml, request_id)
+        delayed = [outcome.task for outcome in outcomes if outcome.delayed]
+        self._leave(delayed, "have images that did not come", number, seen.xml, request_id)
         return [_answer(outcome) for outcome in outcomes]
 
-    def _leave(self, tasks: list[dict[str, Any]], project: int | None, xml: str, request_id: str) -> None:
-        """Queue tasks that did not fit into the answer."""
-        queued = self.queue.add(project, tasks, xml)
-        self.worker.wake()
+    def _leave(self, tasks: list[Any], why: str, project: int | None, xml: str, request_id: str) -> None:
+        """Queue tasks that are not in the answer. Where the disk refuses them, they wait until they are asked for."""
+        tasks = [task for task in tasks if isinstance(task, dict)]
+        if not tasks:
+            return
         how = "sent when done" if self.worker.api else "kept for the next request: no Label Studio address and token"
-        names = ", ".join(_name(task) for task in tasks[:TASKS_NAMED])
-        log.warning(
-            "%s: %d tasks did not fit into %g s (%s%s); %d are queued and will be %s",
-            request_id,
-            len(tasks),
-            self.settings.deadline_s,
-            names,
-            ", ..." if len(tasks) > TASKS_NAMED else "",
-            queued,
-            how,
-        )
+        try:
+            then = f"{self.queue.add(project, tasks, xml)} are queued and will be {how}"
+        except (sqlite3.Error, OSError, RecursionError) as error:
+            self.metrics.failed(error)
+            then = f"they cannot be queued ({type(error).__name__}: {error}) and wait until they are asked for again"
+        self.worker.wake()
+        names = ", ".join(_name(task) for task in tasks[:TASKS_NAMED]) + (", ..." if len(tasks) > TASKS_NAMED else "")
+        log.warning("%s: %d tasks %s (%s); %s", request_id, len(tasks), why, names, then)
 
     def _note_prompt(self, project: Project, context: Any, request_id: str) -> None:
         result = context.get("result") if isinstance(context, dict) else None
@@ -223,13 +237,26 @@ class Backend:
                 self.log.projects[name].tasks += 1
 
     def refresh_metrics(self) -> None:
-        """Bring the gauges up to date."""
-        set_all(self.metrics.queue, self.queue.counts())
-        totals = self.acceptance.totals()
-        set_all(self.metrics.regions, {name: totals[name] for name in OUTCOMES})
+        """Bring the gauges up to date; what cannot be read stays as it was."""
+        kept = self.kept()
+        set_all(self.metrics.queue, kept.queue)
+        set_all(self.metrics.regions, {name: kept.annotated[name] for name in OUTCOMES if name in kept.annotated})
         set_all(self.metrics.people, self.predictor.people.counts)
 
-    def misconfigured(self) -> list[str]:
+    def kept(self) -> Kept:
+        """What the files of the data folder hold. One that is damaged gives nothing, and a problem with its cure."""
+        kept = Kept()
+        try:
+            kept.queue, kept.error = self.queue.counts(), self.queue.last_error()
+        except (sqlite3.Error, OSError) as error:
+            kept.problems.append(_damaged(self.queue.path, error, "what waited in it is asked for again by Retrieve"))
+        try:
+            kept.annotated = self.acceptance.totals()
+        except (sqlite3.Error, OSError) as error:
+            kept.problems.append(_damaged(self.acceptance.path, error, "the statistics of annotations begin anew"))
+        return kept
+
+    def misconfigured(self, kept: Kept) -> list[str]:
         """What keeps the server from doing its work well, each with its cure."""
         found = [] if self.inference.error is None else [f"the model cannot be loaded: {self.inference.error}"]
         if self.inference.random_weights:
@@ -241,8 +268,9 @@ class Backend:
                     "the deadline are not sent but kept for the next request"
                 )
                 break
-        if error := self.queue.last_error():
-            found.append(f"the background queue met: {error}")
+        if kept.error:
+            found.append(f"the background queue met: {kept.error}")
+        found += kept.problems
         with self.log.lock:
             projects = list(self.log.projects.values())
         found += [f"project {seen.name}: {problem}" for seen in projects for problem in seen.config.problems]
@@ -258,6 +286,10 @@ class Backend:
         self.acceptance.close()
 
 
+def _damaged(path: Path, error: Exception, then: str) -> str:
+    return f"{path} cannot be read: {error}; stop the server, delete the file and start it again: {then}"
+
+
 def _name(task: Any) -> str:
     """What a task is called in the log."""
     return printable(str(task.get("id")))[:80] if isinstance(task, dict) else "no object"
@@ -266,7 +298,7 @@ def _name(task: Any) -> str:
 def _answer(outcome: Outcome) -> dict[str, Any] | None:
     if outcome.predicted is not None:
         return outcome.predicted.document
-    return None if outcome.kind == "late" else {"result": []}
+    return None if outcome.kind == "late" or outcome.delayed else {"result": []}
 
 
 def printable(text: str) -> str:

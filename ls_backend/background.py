@@ -17,7 +17,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from ls_backend.addresses import FetchError
+from ls_backend.addresses import FetchDelayed
 from ls_backend.label_studio_api import LabelStudioRefuses
 from ls_backend.labelling_config import parse_config
 from ls_backend.protocol import TaskError
@@ -37,8 +37,10 @@ MAX_TASKS: Final = 100_000  # in the queue; what comes on top is left out with a
 FETCH_TRIES: Final = 12  # for an image that does not come, over about an hour; sending is tried without end
 FIRST_PAUSE_S: Final = 2.0
 LONGEST_PAUSE_S: Final = 600.0
+LOCK_S: Final = 5.0  # how long a call waits for another process, at most
 POLL_S: Final = 2.0  # how soon work that another process queued is seen
 _MAX_ID: Final = 2**63
+_TOKEN_REFUSED: Final = (401, 403)
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS tasks (
@@ -47,6 +49,8 @@ CREATE TABLE IF NOT EXISTS tasks (
     UNIQUE (project, task)
 )
 """
+_HAS_TABLE: Final = "SELECT 1 FROM sqlite_master WHERE name = 'tasks'"
+_REMOVE: Final = "DELETE FROM tasks WHERE project IS ? AND task IS ? AND (task IS NOT NULL OR body = ?)"
 
 
 @dataclass(frozen=True)
@@ -70,21 +74,24 @@ class TaskQueue:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / "queue.sqlite"
-        with self._connected() as connection:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute(_SCHEMA)
+        with self._connected():
+            pass
 
     def add(self, project: int | None, tasks: Sequence[Mapping[str, Any]], config: str) -> int:
-        """Queue tasks, each once: one that waits already is brought up to date. Returns how many found room."""
+        """Queue tasks, each once: one that waits already is brought up to date. Returns how many found room.
+
+        A task without a number is known by what it holds.
+        """
         bodies = [json.dumps({"id": task.get("id"), "data": task.get("data")}) for task in tasks]
         rows = [(project, task_id(task), body) for task, body in zip(tasks, bodies, strict=True)]
         with self._connected() as connection:
             connection.execute("BEGIN IMMEDIATE")
             room = MAX_TASKS - connection.execute("SELECT COUNT(*) FROM tasks").fetchone()[0]
-            connection.executemany(
-                "INSERT OR REPLACE INTO tasks (project, task, body, config) VALUES (?, ?, ?, ?)",
-                [(*row, _storable(config)) for row in rows[: max(0, room)]],
-            )
+            for row in rows[: max(0, room)]:
+                connection.execute(_REMOVE, row)  # UNIQUE takes NULLs for different
+                connection.execute(
+                    "INSERT INTO tasks (project, task, body, config) VALUES (?, ?, ?, ?)", (*row, _storable(config))
+                )
             connection.execute("COMMIT")
         return min(len(rows), max(0, room))
 
@@ -136,8 +143,11 @@ class TaskQueue:
 
     @contextmanager
     def _connected(self) -> Iterator[sqlite3.Connection]:
-        with closing(sqlite3.connect(self.path, timeout=30, isolation_level=None)) as connection:
+        with closing(sqlite3.connect(self.path, timeout=LOCK_S, isolation_level=None)) as connection:
             connection.execute("PRAGMA synchronous = FULL")  # what was queued survives a power cut too
+            if not connection.execute(_HAS_TABLE).fetchone():  # new, or somebody took the file away
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute(_SCHEMA)
             yield connection
 
 
@@ -223,8 +233,13 @@ class BackgroundWorker:
             return False
         try:
             self._finish(job)
-        except (LabelStudioRefuses, _Hopeless) as error:
+        except _Hopeless as error:
             self._give_up(job, error)
+        except LabelStudioRefuses as error:
+            if error.status in _TOKEN_REFUSED:  # the token's fault and not the task's: it may be mended
+                self._failed(job, error)
+            else:
+                self._give_up(job, error)
         except Exception as error:
             self._failed(job, error)
         return True
@@ -246,7 +261,7 @@ class BackgroundWorker:
         try:
             return self._predictor.finish(self._predictor.start(job.body, parse_config(job.config)))
         except (ImageError, TaskError) as error:
-            passing = isinstance(error, FetchError) and job.tries + 1 < FETCH_TRIES
+            passing = isinstance(error, FetchDelayed) and job.tries + 1 < FETCH_TRIES
             raise error if passing else _Hopeless(str(error)) from error
 
     def _give_up(self, job: Job, error: Exception) -> None:

@@ -12,22 +12,24 @@ from ls_backend.cli_export_report import ExportReport, Progress, Watched
 from ls_backend.cli_params import OneOf, Words
 from ls_backend.cli_report import streams
 from ls_backend.exports import compact
-from ls_backend.exports.categories import RULES, NamedItems, Naming, Survey, unknown_names
+from ls_backend.exports.categories import RULES, NamedItems, Naming, Survey, settled
 from ls_backend.exports.choose import MERGES, SOURCES, Choice
-from ls_backend.exports.inputs import PROJECT_ADDRESS, Input, open_input, with_size
+from ls_backend.exports.inputs import Input, open_input, with_size
 from ls_backend.exports.labelstudio import write_labelling_config
 from ls_backend.exports.links import PhotoLinks, photos_fit
 from ls_backend.exports.losses import Losses
 from ls_backend.exports.spool import Spool
 from ls_backend.exports.writing import FORMATS, Export
 from ls_backend.files import make_folder
-from zgcore.errors import ConfigError
+from ls_backend.label_studio_project import NEW, ProjectAddress, connected
+from ls_backend.people import MODES, PeoplePolicy
 
 if TYPE_CHECKING:
     from ls_backend.exports.categories import CategoryRule
     from ls_backend.exports.choose import Merge, Sources
     from ls_backend.exports.coco import MaskForm
     from ls_backend.exports.items import Items
+    from ls_backend.people import PeopleMode
 
 EXIT_UNREADABLE = 1
 MASKS = ("rle", "polygon")
@@ -46,6 +48,7 @@ class ExportOptions:
     merge: Merge
     category: CategoryRule
     vocabulary: Path | None
+    people_labels: PeopleMode
     masks: MaskForm
     tolerance: float
     images: Path | None
@@ -109,7 +112,16 @@ class ExportOptions:
     "--vocabulary",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     metavar="FILE",
-    help="vocabulary.yaml: categories get their canonical names; the raw text stays as caption.",
+    help="vocabulary.yaml: categories, and texts in labelstudio, get their canonical names; the raw text stays as "
+    "caption, in labelstudio in the mask's meta. Regions whose name it drops are in no format, and counted.",
+)
+@click.option(
+    "--people-labels",
+    type=OneOf(MODES),
+    default="neutral",
+    show_default=True,
+    help="Texts of a run that describe people by origin, looks or status, in labelstudio: put neutral words in their "
+    "place, flag the regions, or keep both. Counted; the other formats have the texts as they are.",
 )
 @click.option(
     "--masks",
@@ -147,7 +159,7 @@ def export(**values: object) -> int:
     \b
     INPUT is one of
       a Label Studio export (JSON)            project-3.json
-      a project in Label Studio               http://localhost:8080/projects/3
+      a project in Label Studio               http://localhost:8080/projects/3, label-studio:3
       a folder of zeroguide label, prelabel   labelled/
       a COCO file, ours or another tool's     annotations.json
 
@@ -163,16 +175,20 @@ def export(**values: object) -> int:
     \b
     The files in DIR:
       annotations.json           coco: one annotation a region, exact masks; loads in pycocotools
-      panoptic.json, panoptic/   COCO panoptic
+      panoptic.json, panoptic/   COCO panoptic; every category is a thing, for labels do not say what is stuff
       yolo/                      YOLO segmentation: labels/, data.yaml
       voc/                       Pascal VOC: indexed PNGs of classes and of objects
       labelstudio.json           tasks with annotations and predictions
       labels.csv                 one row a region, without masks
       losses.json                what could not be read, and what each format lost, counted
 
+    A further export into DIR takes the place of the last one: files in yolo/, voc/ and panoptic/ that it wrote, of
+    images that are gone, are removed; files of others stay.
+
     coco and labelstudio carry everything: exporting one from the other gives every pixel, text, id and score back.
 
-    A project is read with the token in LABEL_STUDIO_API_KEY. Tasks and regions that cannot be read are counted and
+    A project is read with the token in LABEL_STUDIO_API_KEY; label-studio:3 is one of LABEL_STUDIO_URL.
+    Tasks and regions that cannot be read are counted and
     left out, and make the exit code 1.
     """
     return run(ExportOptions(**values))  # type: ignore[arg-type]  # click has converted each to its type
@@ -229,24 +245,28 @@ def write(source: Input, options: ExportOptions, spool: Spool, bars: Progress, r
     survey = Survey(NamedItems(spool, naming), naming)
     embed = "labelstudio" in options.formats and options.image_root is None and photos_fit(spool, options.images)
     links = PhotoLinks(options.images, options.image_root, embed)
-    exported = Export(NamedItems(watched, naming), survey, source.info, links, options.masks, options.tolerance)
+    people = PeoplePolicy(options.people_labels)
+    named = NamedItems(watched, naming)
+    exported = Export(named, survey, source.info, links, options.masks, options.tolerance, people)
     for name in options.formats:
         watched.name = name
         report.files[name] = exported.write(name, options.out, report.losses.start(name))
     if "labelstudio" in options.formats and source.kind in ("run", "coco"):
         report.files["labelstudio_config"] = write_labelling_config(options.out)
+    if flagged := people.counts["flagged"]:
+        report.notes.append(f"{flagged} texts in labelstudio may describe people; their regions ask to be checked")
     report.see(survey)
 
 
 def find_input(options: ExportOptions) -> Input:
     """What to export. UsageError where that is not said, or said twice; ConfigError where it cannot be read."""
-    address = PROJECT_ADDRESS.fullmatch(options.source or "")
+    address = ProjectAddress.parse(options.source or "")
     if address is not None:
-        return project_input(address[1], int(address[2]))
+        return project_input(address)
     if options.url is not None or options.project is not None:
         if options.source is not None or options.url is None or options.project is None:
             raise click.UsageError("name INPUT alone, or --url and --project together")
-        return project_input(options.url, options.project)
+        return project_input(ProjectAddress(options.url, options.project))
     if options.source is None:
         raise click.UsageError("name INPUT: a file, a folder or the address of a project")
     if options.source.startswith(("http://", "https://")):
@@ -254,27 +274,27 @@ def find_input(options: ExportOptions) -> Input:
     return open_input(Path(options.source))
 
 
-def project_input(url: str, project: int) -> Input:
-    """A project in Label Studio. ConfigError where there is no token."""
-    from ls_backend.label_studio_api import LabelStudioApi
+def project_input(address: ProjectAddress) -> Input:
+    """A project in Label Studio. ConfigError where there is no address or token."""
     from ls_backend.settings import read_settings
 
-    settings = read_settings({"label_studio_url": url})
-    if settings.label_studio_api_key is None:
-        raise ConfigError("no token for Label Studio; set LABEL_STUDIO_API_KEY to one of its account page")
-    assert settings.label_studio_url is not None
-    return Input("project", api=LabelStudioApi(settings.label_studio_url, settings), project=project)
+    if address.number == NEW:
+        raise click.UsageError("a new project has nothing to export; name one by its number, as label-studio:12")
+    settings = read_settings({} if address.url is None else {"label_studio_url": address.url})
+    return Input("project", api=connected(settings), project=address.number)
 
 
 def vocabulary_notes(items: Items, naming: Naming, losses: Losses) -> list[str]:
-    """What the vocabulary does not settle, for people; what it drops is counted as left out."""
-    dropped, unknown, ambiguous = unknown_names(items, naming)
-    losses.leave("regions whose names the vocabulary drops", dropped)
+    """What the vocabulary does not settle, for people; what it drops is counted in `losses`."""
+    found = settled(items, naming, losses)
     return [
         f"{number} regions have {what}"
         for number, what in (
-            (unknown, "names that the vocabulary does not know; they stand for themselves"),
-            (ambiguous, "names of several meanings and no embedding to tell them by; they stand for themselves"),
+            (found.unknown.total(), "names that the vocabulary does not know; they stand for themselves"),
+            (
+                found.ambiguous.total(),
+                "names of several meanings and no embedding to tell them by; they stand for themselves",
+            ),
         )
         if number
     ]

@@ -24,10 +24,12 @@ from ls_backend.cli_model import (
     ModelOptions,
     with_options,
 )
+from ls_backend.cli_params import OneOf
 from ls_backend.cli_report import RunReport, Watcher, streams
 from ls_backend.exports import compact
 from ls_backend.find_photos import find_photos
 from ls_backend.merged import default_image_root, embeds, image_links, write_merged
+from ls_backend.people import MODES, PeoplePolicy
 from ls_backend.run_folder import RunFolder, RunRecords, common_folder, name_sources
 from ls_backend.runner import RunOptions, Segmenter, label_images, stamp_of, worker_count
 from zgcore.stage_profile import StageProfile
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from ls_backend.people import PeopleMode
     from ls_backend.run_folder import Source
 
 EXIT_FAILURES, EXIT_INTERRUPTED = 1, 130
@@ -55,6 +58,7 @@ class LabelOptions:
     batch_size: int
     workers: int | None
     image_root: Path | None
+    people_labels: PeopleMode
     as_json: bool
     profile: bool
     log_level: str
@@ -79,6 +83,14 @@ class LabelOptions:
     help="Keep results of unchanged photos made with the same settings; repair or make the others.",
 )
 @with_options(SEGMENTS, SPEED, IMAGE_ROOT)
+@click.option(
+    "--people-labels",
+    type=OneOf(MODES),
+    default="neutral",
+    show_default=True,
+    help="Texts that describe people by origin, looks or status, in labelstudio.json: put neutral words in their "
+    "place, flag the regions, or keep both. The records, annotations.json and index.html have what the model said.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document; everything else goes to stderr.")
 @click.option(
     "--profile", is_flag=True, help="Tell what each stage took, and how near that is to the device's peak. Slower."
@@ -141,11 +153,12 @@ def run(options: LabelOptions) -> int:
         report.interrupted = True
         progress.print("Stopped by Ctrl-C; writing what is done.")
     records = RunRecords(folder, tuple(sources), report.stamp, options.image_root or common_folder(paths))
-    report.files = write_merged(records, options.formats, links)
+    people = PeoplePolicy(options.people_labels)
+    report.files = write_merged(records, options.formats, links, people)
     report.seconds = time.monotonic() - started
     if profile is not None:
         report.profile = profile.document(model.precision)
-    report.notes = notes(options, folder, sources, report, embeds(links))
+    report.notes = [*notes(options, folder, sources, report, embeds(links)), *people_notes(people)]
     if options.as_json:
         click.echo(compact(report.document()))
     report.show(summary)
@@ -176,6 +189,16 @@ def label_all(
         for outcome in label_images(model, folder, sources, run_options):
             report.add(outcome)
             watcher.see(outcome)
+
+
+def people_notes(people: PeoplePolicy) -> list[str]:
+    """What the policy on texts that describe people did in labelstudio.json."""
+    done = (("replaced", "were made neutral"), ("flagged", "may describe people and are flagged"))
+    return [
+        f"{people.counts[key]} texts in labelstudio.json {what} (--people-labels)"
+        for key, what in done
+        if people.counts[key]
+    ]
 
 
 def notes(

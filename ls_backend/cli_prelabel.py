@@ -53,6 +53,7 @@ _FLAGS: Final = (
     "label_studio_api_key",
     "data_dir",
     "max_regions",
+    "vocabulary",
     "people_labels",
     "fetch.timeout_s",
     "fetch.max_mb",
@@ -85,6 +86,7 @@ class PrelabelOptions:
     state: Path | None
     as_json: bool
     quiet: bool
+    helping: bool
 
 
 def build_model(options: ModelOptions) -> Segmenter:
@@ -129,7 +131,12 @@ def build_model(options: ModelOptions) -> Segmenter:
     show_default=True,
     help="ray spreads the images over a Ray cluster, or over this machine without --address.",
 )
-@click.option("--address", metavar="HOST:PORT", help="Of a Ray cluster that runs; auto for the one of this machine.")
+@click.option(
+    "--address",
+    metavar="HOST:PORT",
+    help="Of a Ray cluster that runs; auto for the one of this machine. A cluster that asks for a token gets that of "
+    "RAY_AUTH_TOKEN, with RAY_AUTH_MODE=token.",
+)
 @click.option("--actors", type=click.IntRange(1, 4096), metavar="N", help="Ray actors, each with a model of its own.")
 @click.option(
     "--state",
@@ -140,6 +147,7 @@ def build_model(options: ModelOptions) -> Segmenter:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document; everything else goes to stderr.")
 @click.option("--quiet", "-q", is_flag=True, help="No line or bar for images.")
+@click.option("--helping", is_flag=True, hidden=True)
 @LOG_LEVEL
 @click.option(
     "--config",
@@ -177,8 +185,10 @@ def prelabel(ctx: click.Context, /, log_level: str, file: Path | None, **values:
       zeroguide jobs watch
 
     What became of each image is kept in state.sqlite beside the results. Run the same command again to go on
-    after Ctrl-C, a crash or a power cut, or at the same time to share the work. Images that changed are done again;
-    options that are not given stay as the run has them. A token is best given as LABEL_STUDIO_API_KEY.
+    after Ctrl-C, a crash or a power cut, or at the same time to share the work. Images that changed are done again:
+    files by size and time, objects below a prefix by what the store tells. Web addresses and objects named singly are
+    not asked again once they are done; --no-resume does so. Options that are not given stay as the run has them. A
+    token is best given as LABEL_STUDIO_API_KEY.
     """
     logging.basicConfig(level=log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
     flags = {key: values.pop(key) for setting in SETTINGS if setting.name in _FLAGS for key in [setting.key]}
@@ -206,13 +216,17 @@ def run(options: PrelabelOptions, settings: Settings) -> int:
     progress, summary = streams(options.as_json)
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _interrupt)
-    job = Prelabel(options.to, settings, options.given, build_model, options.state)
-    with job.opened() as opened:
+    job = Prelabel(options.to, settings, options.given, build_model, options.state, helping=options.helping)
+    with job.opened(new=bool(options.sources)) as opened:
         stopped, notes = False, list[str]()
         files: dict[str, Path] = {}
         try:
-            job.list_sources(options.sources, which=options.which, recursive=options.recursive, images=options.images)
-            notes = job.prepare(resume=options.resume, retry_failed=options.retry_failed)
+            added = job.list_sources(
+                options.sources, which=options.which, recursive=options.recursive, images=options.images
+            )
+            if added.away:
+                notes.append(f"{added.away} images are done and their files are not there now; their results are kept")
+            notes += job.prepare(resume=options.resume, retry_failed=options.retry_failed)
             _work(job, opened, options, progress)
             files, more = job.gather()
             notes += more

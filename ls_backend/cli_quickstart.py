@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import signal
 from pathlib import Path
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import click
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+_ENDING: Final = (signal.SIGTERM, signal.SIGHUP)  # SIGHUP: the terminal was closed
 
 
 @click.command()
@@ -34,10 +40,19 @@ import click
 def quickstart(environment: Path, folder: Path, port: int, backend_port: int, preset: str) -> None:
     """Start Label Studio and the backend on this machine, with the sample photos predicted.
 
-    Prints where to look and how to log in; Ctrl-C stops both.
+    Prints where to look and how to log in; Ctrl-C, or closing the terminal, stops both.
     """
     from ls_backend.local_label_studio import program
     from ls_backend.quickstart import start
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in _ENDING:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup does with SIGHUP
+            signal.signal(number, _interrupt)
     start(program(environment), folder, port, backend_port, preset)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    """End as with Ctrl-C. Once: a closing terminal may signal twice, and the second must not cut the stopping short."""
+    for other in _ENDING:
+        signal.signal(other, signal.SIG_IGN)
+    raise KeyboardInterrupt

@@ -7,7 +7,6 @@ import logging
 import signal
 import sqlite3
 import threading
-import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,7 +15,7 @@ from waitress.channel import HTTPChannel
 from waitress.server import TcpWSGIServer, create_server
 from waitress.task import ErrorTask
 
-from ls_backend.guards import error_document
+from ls_backend.guards import NO_ENDPOINT, error_document, is_loopback, new_request_id
 from ls_backend.settings import SETTINGS, describe, read_settings
 from zgcore.errors import ConfigError
 
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 
     from flask import Flask
 
+    from ls_backend.metrics import Metrics
     from ls_backend.settings import Setting, Settings
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,6 @@ log = logging.getLogger(__name__)
 SPARE_THREADS: Final = 8  # answer /health and the like while all places for predictions are taken
 MOST_THREADS: Final = 512
 CONNECTIONS: Final = 1000
-_LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 
 
 class JsonErrorTask(ErrorTask):
@@ -40,7 +39,10 @@ class JsonErrorTask(ErrorTask):
 
     def execute(self) -> None:
         error: Any = self.request.error  # type: ignore[attr-defined]  # the stubs have the wrong class
-        request_id = uuid.uuid4().hex[:16]
+        request_id = new_request_id()
+        metrics: Metrics = self.channel.metrics  # type: ignore[attr-defined]  # of the class that `_channel` makes
+        metrics.requests.labels(NO_ENDPOINT, str(error.code)).inc()
+        log.warning("%s %s: %d (%s)", request_id, NO_ENDPOINT, error.code, error.reason)
         body = json.dumps(error_document(error.code, f"{error.reason}: {error.body}", request_id)).encode()
         self.status = f"{error.code} {error.reason}"
         own = [("Content-Type", "application/json"), ("X-Request-ID", request_id)]
@@ -50,8 +52,14 @@ class JsonErrorTask(ErrorTask):
         self.write(body)
 
 
-class JsonChannel(HTTPChannel):
-    error_task_class = JsonErrorTask
+def _channel(counted: Metrics) -> type[HTTPChannel]:
+    """Waitress' channel, refusing in JSON and counting it. Waitress wants a class and gives it nothing of ours."""
+
+    class JsonChannel(HTTPChannel):
+        error_task_class = JsonErrorTask
+        metrics = counted
+
+    return JsonChannel
 
 
 def make_server(app: Flask, settings: Settings) -> Any:
@@ -79,9 +87,10 @@ def make_server(app: Flask, settings: Settings) -> Any:
         raise ConfigError(
             f"cannot listen on {settings.host}:{settings.port}: {error.strerror}; choose others with --host and --port"
         ) from None
+    channel = _channel(app.extensions["zeroguide"].metrics)
     for listener in [server, *getattr(server, "map", {}).values()]:  # a name may have several addresses
         if isinstance(listener, TcpWSGIServer):
-            listener.channel_class = JsonChannel
+            listener.channel_class = channel
     return server
 
 
@@ -103,7 +112,7 @@ def run(settings: Settings) -> None:
     backend = app.extensions["zeroguide"]
     try:
         server = make_server(app, settings)
-        if settings.auth is None and settings.host not in _LOOPBACK:
+        if settings.auth is None and not is_loopback(settings.host):
             log.warning("anyone who reaches %s may use this server: set --auth USER:PASSWORD", settings.host)
         for address in addresses(server):
             click.echo(f"zeroguide {backend.version} listens on {address}", err=True)

@@ -153,27 +153,38 @@ def build(**values: Any) -> int:
 @click.argument("source", metavar="INPUT", type=click.Path(path_type=Path, exists=True))
 @click.option("--out", "-o", type=click.Path(path_type=Path, dir_okay=False), required=True, metavar="FILE")
 @json_option
-def apply(vocabulary: Path, source: Path, out: Path, as_json: bool) -> None:
+def apply(vocabulary: Path, source: Path, out: Path, as_json: bool) -> int:
     """Write INPUT with the labels of VOCABULARY in place of its texts.
 
     COCO becomes COCO (a run's folder, too): categories are labels, captions the raw texts. Label Studio tasks stay
-    tasks: each region's text is its label, the raw text is in meta.raw_text. A list becomes a CSV. Applying another
-    version to the result starts from the raw texts again. Segments whose text is dropped are left out, and counted.
+    tasks: each region's text is its label, the raw text is in the meta of its mask. A list becomes a CSV. Applying
+    another version to the result starts from the raw texts again, save those that people have written since. Regions
+    whose text is dropped are left out, and counted.
+
+    The same as `zeroguide export INPUT --category text --vocabulary VOCABULARY`, in one file. Annotations get new
+    numbers. Tasks and regions that cannot be read are counted and left out, and make the exit code 1.
     """
     from ls_backend.vocab_apply import apply as run
     from zgcore.vocabulary import Vocabulary
 
-    _, summary = streams(as_json)
-    applied = run(Vocabulary.load(vocabulary), source, out)
+    progress, summary = streams(as_json)
+    with Progress(progress) as bars, bars.stage("reading", None) as stage:
+        applied = run(Vocabulary.load(vocabulary), source, out, stage.advance)
+    found = applied.settled
     if as_json:
         click.echo(compact(applied.document()))
-    line(summary, f"{applied.segments} segments, {applied.dropped} of them dropped")
-    for counted, what in ((applied.unknown, "not in the vocabulary"), (applied.ambiguous, "ambiguous, left as it is")):
+    line(summary, f"{found.regions} segments, {found.dropped} of them dropped")
+    for counted, what in ((found.unknown, "not in the vocabulary"), (found.ambiguous, "ambiguous, left as it is")):
         for text, count in counted.most_common(SHOWN):
             line(summary, f"{what}: {printable(text)} ({count})", "yellow")
         if len(counted) > SHOWN:
             line(summary, f"... and {len(counted) - SHOWN} more {what}", "yellow")
+    for what, count in applied.losses.unreadable.items():
+        line(summary, f"could not be read: {count} {what}", "red")
+    for what, count in applied.losses.left_out.items():
+        line(summary, f"left out: {count} {what}", "yellow")
     line(summary, f"Wrote {printable(str(out))}", "bold")
+    return 1 if applied.losses.unreadable else 0
 
 
 @vocab.command()

@@ -6,13 +6,13 @@ Doing it again changes nothing that is right already.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 from xml.sax.saxutils import quoteattr
 
-from ls_backend.doctor import Finding
+from ls_backend.doctor import Finding, config_finding
 from ls_backend.label_studio_api import LabelStudioRefuses
-from ls_backend.label_studio_parts import same_address
+from ls_backend.label_studio_parts import same_address, webhook_headers
 from ls_backend.labelling_config import parse_config
 from zgcore.errors import ConfigError
 
@@ -59,21 +59,25 @@ def connect_project(api: LabelStudioApi, wanted: Connection) -> Iterator[Finding
     reach the backend, the token may not change the project, or it is not there.
     """
     project = api.project(wanted.project)
-    yield _config(api, wanted, project)
-    backend = _register(api, wanted)
+    config, chosen = _config(api, wanted, project)
+    backend = _register(api, wanted)  # which Label Studio refuses where it does not reach it: then nothing is changed
+    if config is not None:
+        api.update_project(wanted.project, label_config=config)
+    yield chosen
     yield _backend(api, wanted, backend)
     yield _webhook(api, wanted)
     if wanted.preannotate:
         yield _preannotation(api, wanted, backend)
 
 
-def _config(api: LabelStudioApi, wanted: Connection, project: dict[str, Any]) -> Finding:
+def _config(api: LabelStudioApi, wanted: Connection, project: dict[str, Any]) -> tuple[str | None, Finding]:
+    """The labelling config to set, None for none, and what is told of it."""
     check, present = "labelling config", str(project.get("label_config") or "")
     if project.get("config_has_control_tags") and not wanted.set_config:
-        return _kept(api, wanted, present)
+        return None, _kept(api, wanted, present)
     new = template_config(wanted.template, _field(api, wanted.project, present))
     if new.strip() == present.strip():  # Label Studio strips it
-        return Finding(check, "ok", f"is {wanted.template} already")
+        return None, Finding(check, "ok", f"is {wanted.template} already")
     try:
         api.check_config(wanted.project, new)
     except LabelStudioRefuses as error:
@@ -84,19 +88,15 @@ def _config(api: LabelStudioApi, wanted: Connection, project: dict[str, Any]) ->
             f"{wanted.template}: {error.detail}; connect another project, or add what masks need by hand: "
             "zeroguide connect --print-config shows it"
         ) from None
-    api.update_project(wanted.project, label_config=new)
-    return Finding(check, "ok", f"set to {wanted.template}")
+    return new, Finding(check, "ok", f"set to {wanted.template}")
 
 
 def _kept(api: LabelStudioApi, wanted: Connection, present: str) -> Finding:
-    check, config = "labelling config", parse_config(present)
-    if config.problems:
-        cure = f"zeroguide connect --url {api.url} --project {wanted.project} --set-config"
-        return Finding(check, "warning", f"left as it is, and gets no masks: {config.problems[0]}", cure)
-    if config.hints:
-        message, _, cure = config.hints[0].rpartition("; ")
-        return Finding(check, "warning", f"left as it is: {message or cure}", cure)
-    return Finding(check, "ok", "left as it is: masks and texts have a place")
+    cure = f"zeroguide connect --url {api.url} --project {wanted.project} --set-config"
+    found = config_finding(parse_config(present), cure)
+    if found.state == "failed":
+        return replace(found, state="warning", message=f"left as it is, and gets no masks: {found.message}")
+    return replace(found, message=f"left as it is: {found.message}")
 
 
 def _field(api: LabelStudioApi, project: int, present: str) -> str:
@@ -147,16 +147,23 @@ def _backend(api: LabelStudioApi, wanted: Connection, backend: dict[str, Any]) -
 
 
 def _webhook(api: LabelStudioApi, wanted: Connection) -> Finding:
-    """Label Studio stores one with a new backend, unless it blocks the address, which it does not say."""
+    """Label Studio stores one with a new backend, unless it blocks the address, which it does not say.
+
+    It stores it without the backend's password, and sends a webhook nothing but the headers that are stored with it.
+    """
     check, url = "webhook", f"{wanted.backend}/webhook"
-    if not any(same_address(one.get("url"), url) for one in api.webhooks(wanted.project)):
-        try:
-            api.add_webhook(wanted.project, url)
-        except LabelStudioRefuses as error:
-            if error.status != 403:
-                raise
-            blocked = "Label Studio blocks its address, so the backend is not told how its predictions are edited"
-            return Finding(check, "warning", blocked, "SSRF_PROTECTION_ENABLED=false label-studio start")
+    hooks = [one for one in api.webhooks(wanted.project) if same_address(one.get("url"), url)]
+    try:
+        if not hooks:
+            api.add_webhook(wanted.project, url, webhook_headers({}, wanted.auth))
+        for hook in hooks:
+            if (headers := webhook_headers(hook, wanted.auth)) != hook.get("headers"):
+                api.update_webhook(hook["id"], headers=headers)
+    except LabelStudioRefuses as error:
+        if error.status != 403:
+            raise
+        blocked = "Label Studio blocks its address, so the backend is not told how its predictions are edited"
+        return Finding(check, "warning", blocked, "SSRF_PROTECTION_ENABLED=false label-studio start")
     return Finding(check, "ok", "the backend is told of annotations")
 
 

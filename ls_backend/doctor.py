@@ -10,6 +10,7 @@ from zgcore.errors import ZeroguideError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ls_backend.labelling_config import LabellingConfig
     from ls_backend.settings import Settings
 
 State = Literal["ok", "warning", "failed"]
@@ -30,6 +31,18 @@ def from_error(check: str, error: Exception, cure: str = "") -> Finding:
     text = str(error) if isinstance(error, ZeroguideError) else f"{type(error).__name__}: {error}"
     message, _, own = text.rpartition("; ")
     return Finding(check, "failed", text if cure or not message else message, cure or own)
+
+
+def config_finding(config: LabellingConfig, replace_it: str) -> Finding:
+    """Whether a labelling config has a place for masks and texts. replace_it: the command that gives it one."""
+    check = "labelling config"
+    if config.problems:
+        return Finding(check, "failed", "; ".join(config.problems), replace_it)
+    if config.hints:
+        message, _, own = config.hints[0].rpartition("; ")
+        return Finding(check, "warning", message or own, own)
+    names = ", ".join(target.image.name for target in config.targets)
+    return Finding(check, "ok", f"masks and texts have a place (image {names})")
 
 
 def examine(settings: Settings, project: int | None, backend: str) -> Iterator[Finding]:

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ls_backend.addresses import AddressPolicy, FetchError, Url
-from ls_backend.doctor import Finding, from_error
+from ls_backend.doctor import Finding, config_finding, from_error
 from ls_backend.fetch import Fetcher
 from ls_backend.label_studio_api import LabelStudioApi, LabelStudioRefuses
-from ls_backend.label_studio_parts import same_address
+from ls_backend.label_studio_parts import same_address, webhook_headers
 from ls_backend.label_studio_token import claims
 from ls_backend.labelling_config import parse_config
 from ls_backend.pinned_http import Deadline, PinnedHttp, basic_authorization
@@ -181,7 +181,7 @@ class LabelStudioDoctor:
             project = self._api.project(number)
             yield self._connection(number, project)
             config = parse_config(str(project.get("label_config", "")))
-            yield self._config(number, config)
+            yield config_finding(config, f"zeroguide connect --url {self._url} --project {number} --set-config")
             if config.targets:
                 yield self._image(number, config)
         except LabelStudioRefuses as error:
@@ -203,21 +203,15 @@ class LabelStudioDoctor:
         if mine.get("state") != "CO":
             broken = f"{mine.get('readable_state')}: {mine.get('error_message') or 'it does not answer Label Studio'}"
             return Finding(check, "failed", broken, connect)
-        if not any(same_address(one.get("url"), f"{self._backend}/webhook") for one in self._api.webhooks(number)):
+        hooks = [one for one in self._api.webhooks(number) if same_address(one.get("url"), f"{self._backend}/webhook")]
+        if not hooks:
             untold = "the backend is connected and not told of annotations: Label Studio has stored no webhook for it"
             return Finding(check, "warning", untold, connect)
+        auth = self._settings.auth
+        if auth is not None and not any(one.get("headers") == webhook_headers(one, auth) for one in hooks):
+            refused = "the backend is connected and refuses what it is told of annotations: the webhook has no password"
+            return Finding(check, "warning", f"{refused}, or another", connect)
         return Finding(check, "ok", f'project {number} "{project.get("title")}" asks {self._backend}')
-
-    def _config(self, number: int, config: LabellingConfig) -> Finding:
-        check = "labelling config"
-        cure = f"zeroguide connect --url {self._url} --project {number} --set-config"
-        if config.problems:
-            return Finding(check, "failed", "; ".join(config.problems), cure)
-        if config.hints:
-            message, _, own = config.hints[0].rpartition("; ")
-            return Finding(check, "warning", message or own, own)
-        names = ", ".join(target.image.name for target in config.targets)
-        return Finding(check, "ok", f"masks and texts have a place (image {names})")
 
     def _image(self, number: int, config: LabellingConfig) -> Finding:
         """Whether the first task's first image is read as the backend would read it."""

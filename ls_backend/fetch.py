@@ -13,11 +13,11 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote, unquote_to_bytes, urljoin, urlsplit
 
-from ls_backend.addresses import DEFAULT_PORTS, AddressPolicy, FetchError, Url, resolve, shortened
+from ls_backend.addresses import DEFAULT_PORTS, AddressPolicy, FetchDelayed, FetchError, Url, resolve, shortened
 from ls_backend.label_studio_token import LabelStudioToken
 from ls_backend.local_files import read_below
 from ls_backend.pinned_http import Deadline, PinnedHttp, basic_authorization, too_large
-from ls_backend.settings import OBJECT_STORES
+from ls_backend.settings import OBJECT_STORES, STORE_ALIASES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ls_backend.pinned_http import Answer
     from ls_backend.settings import Settings
 
-__all__ = ["FetchError", "Fetcher"]
+__all__ = ["FetchDelayed", "FetchError", "Fetcher"]
 
 MAX_REDIRECTS = 5
 MAX_REFERENCE = 8192  # characters of an address that is not a data: URI
@@ -34,6 +34,9 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _REDIRECTS = (301, 302, 303, 307, 308)
 _LOCAL_FILES = "/data/local-files"
 _LOGIN = "/user/login"
+_IMAGES = re.compile(r"/data/|/storage-data/|/(tasks|projects)/\d+/(resolve|presign)/")
+_LEADS_UP = re.compile(r"(^|[/\\])\.\.?([/\\]|$)|//|\\|%(25|2e|2f|5c)", re.I)  # a proxy may read another path
+_PASSING = (401, 403, 408, 425, 429)  # and those from 500 on: another may be answered later, or with another token
 _PACKAGES = {"s3": "s3fs", "gs": "gcsfs", "az": "adlfs"}
 _CHUNK = 1 << 20
 
@@ -57,10 +60,10 @@ class Fetcher:
     def fetch(self, reference: str) -> bytes:
         """The bytes of the image that a task names; they have not been looked into.
 
-        reference: http(s), data:, file:, s3:, gs: or az: address, a path on Label Studio's host as it writes them for
-        uploads and local files, or a path below `fetch.local_root`.
+        reference: http(s), data:, file:, s3:, gs:, az: or azure-blob: address, a path on Label Studio's host as it
+        writes them for uploads and local files, or a path below `fetch.local_root`.
 
-        Raises FetchError, and nothing else, whatever the reference is.
+        Raises FetchError, and nothing else, whatever the reference is; FetchDelayed where another try may succeed.
         """
         if not isinstance(reference, str) or not reference.strip():
             raise FetchError("image: the task names no image; its value must be an address, not empty")
@@ -74,6 +77,8 @@ class Fetcher:
             return self._path(reference)
         if scheme == "file":
             return self._file(reference)
+        if scheme in STORE_ALIASES:
+            reference, scheme = STORE_ALIASES[scheme] + reference[len(scheme) :], STORE_ALIASES[scheme]
         if scheme in OBJECT_STORES:
             return self._object(reference, scheme)
         if scheme not in DEFAULT_PORTS:
@@ -107,14 +112,14 @@ class Fetcher:
     def _web(self, url: Url) -> bytes:
         """Follow an address to its bytes, checking every hop.
 
-        The token goes to Label Studio's origin only, and not after another host had a say in where to go. A user and
-        password in the address go to its own origin only.
+        The token goes to Label Studio's origin only, there only to where it serves images, and not after another host
+        had a say in where to go. A user and password in the address go to its own origin only.
         """
         first, deadline, own_so_far = url, Deadline(self._limits.timeout_s), True
         for _ in range(MAX_REDIRECTS + 1):
             self._check_scheme(url)
             own_so_far = own_so_far and url.origin == self._own
-            answer = self._ask(url, first, deadline, with_token=own_so_far)
+            answer = self._ask(url, first, deadline, with_token=own_so_far and self._serves_images(url))
             if answer.status not in _REDIRECTS:
                 return self._content(url, answer)
             url = self._next(url, answer)
@@ -123,6 +128,15 @@ class Fetcher:
     def _check_scheme(self, url: Url) -> None:
         if url.origin != self._own and url.scheme not in self._limits.allow_schemes:
             raise _not_allowed(url.shown, url.scheme)
+
+    def _serves_images(self, url: Url) -> bool:
+        """Whether an address on Label Studio's origin is one of those that give what a task names. Its API, read with
+        our token, would let whoever writes a task ask in our name.
+        """
+        path = unquote(url.target.partition("?")[0])
+        folder = Url.parse(self._base).target.rstrip("/") if self._base else ""
+        inside = path.removeprefix(folder) if path.startswith(f"{folder}/") else ""
+        return _IMAGES.match(inside) is not None and not _LEADS_UP.search(path)
 
     def _ask(self, url: Url, first: Url, deadline: Deadline, *, with_token: bool) -> Answer:
         headers = {"Accept": "image/*, */*;q=0.1"}
@@ -158,7 +172,8 @@ class Fetcher:
                     "check that the file is there, and that the project has a source storage of type Local files on a "
                     "folder that holds it"
                 )
-            raise FetchError(f"{shown}: answered with status {answer.status}; {cure}")
+            kind = FetchDelayed if answer.status in _PASSING or answer.status >= 500 else FetchError
+            raise kind(f"{shown}: answered with status {answer.status}; {cure}")
         if not answer.body:
             raise FetchError(f"{url.shown}: the answer is empty; check that the image is there")
         if answer.body[:1024].lstrip().startswith(b"<"):  # as no image does
@@ -166,14 +181,20 @@ class Fetcher:
         return answer.body
 
     def _login_wanted(self, url: Url) -> FetchError:
+        """FetchDelayed where another token would help."""
+        if not self._serves_images(url):
+            return FetchError(
+                f"{url.shown}: Label Studio asks for a login, and the token is sent only to where it serves images "
+                "(/data/, /storage-data/, .../resolve/); name the image's own address in the task"
+            )
         if not self._has_key:
             cure = "set label_studio_api_key (LABEL_STUDIO_API_KEY) to a token of a user who may see the project"
-            return FetchError(f"{url.shown}: Label Studio asks for a login; {cure}")
+            return FetchDelayed(f"{url.shown}: Label Studio asks for a login; {cure}")
         cure = (
             "the user may not see the project, or legacy tokens are off: make a personal access token on its account "
             "page"
         )
-        return FetchError(f"{url.shown}: Label Studio refuses label_studio_api_key; {cure}")
+        return FetchDelayed(f"{url.shown}: Label Studio refuses label_studio_api_key; {cure}")
 
     def _data(self, reference: str) -> bytes:
         """The bytes of a data: URI (RFC 2397), with the base64 that browsers forgive."""

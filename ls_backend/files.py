@@ -39,6 +39,7 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
             handle.flush()
             os.fsync(handle.fileno())
         os.replace(temporary, path)
+        _sync_folder(path.parent)
     except BaseException as error:
         with suppress(OSError):
             temporary.unlink()
@@ -47,14 +48,24 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
         raise
 
 
-def make_folder(path: Path) -> None:
-    """Create a folder and prove that it can be written; OutputError otherwise."""
+def _sync_folder(path: Path) -> None:
+    """Have a name in a folder survive a power cut. Some network file systems cannot, and do it by themselves."""
+    with suppress(OSError):
+        folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def make_folder(path: Path, option: str = "--out") -> None:
+    """Create a folder and prove that it can be written; OutputError otherwise. option: which chooses another."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"cannot make the folder {path}: {_why(error)}; choose another with --out") from error
+        raise OutputError(f"cannot make the folder {path}: {_why(error)}; choose another with {option}") from error
     if not os.access(path, os.W_OK | os.X_OK):
-        raise OutputError(f"no permission to write into {path}; choose another folder with --out")
+        raise OutputError(f"no permission to write into {path}; choose another folder with {option}")
     remove_leftovers(path)
 
 

@@ -71,10 +71,6 @@ class LabelStudioApi:
         """Change some fields. Of labelling configs it takes some that orphan annotations: see `check_config`."""
         return as_object(self._http.ask("PATCH", f"/api/projects/{number}/", fields))
 
-    def delete_project(self, number: int) -> None:
-        """Delete a project with its tasks and annotations."""
-        self._http.ask("DELETE", f"/api/projects/{number}/")
-
     def check_config(self, number: int, label_config: str) -> None:
         """Raises LabelStudioRefuses where a labelling config is wrong, or lacks what the project's annotations use."""
         self._http.ask("POST", f"/api/projects/{number}/validate/", {"label_config": label_config})
@@ -159,6 +155,10 @@ class LabelStudioApi:
             numbers += new
         return numbers
 
+    def update_task(self, number: int, data: Mapping[str, Any]) -> None:
+        """Give a task other data; its annotations and predictions stay."""
+        self._http.ask("PATCH", f"/api/tasks/{number}/", {"data": dict(data)})
+
     def upload_file(self, project: int, path: Path) -> str:
         """Give Label Studio a file, without a task; the address to name in a task's data ("/data/upload/...")."""
         kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
@@ -209,6 +209,10 @@ class LabelStudioApi:
             if isinstance(empty.get("id"), int):
                 self._http.ask("DELETE", f"/api/predictions/{empty['id']}/")
         return True
+
+    def delete_prediction(self, number: int) -> None:
+        """Delete a prediction."""
+        self._http.ask("DELETE", f"/api/predictions/{number}/")
 
     def retrieve_predictions(self, project: int, tasks: Sequence[int]) -> None:
         """Have Label Studio ask the project's ML backend for predictions, as its "Retrieve Predictions" does.
@@ -261,10 +265,17 @@ class LabelStudioApi:
         """The webhooks of a project."""
         return as_objects(self._http.get("/api/webhooks/", project=project))
 
-    def add_webhook(self, project: int, url: str) -> dict[str, Any]:
-        """Tell an address of everything that happens in a project, as Label Studio does when it connects a backend."""
+    def add_webhook(self, project: int, url: str, headers: Mapping[str, str]) -> dict[str, Any]:
+        """Tell an address of everything that happens in a project, as Label Studio does when it connects a backend.
+
+        headers: sent with it; Label Studio does not send the backend's password by itself.
+        """
         document = {"project": project, "url": url, "send_payload": True, "send_for_all_actions": True}
-        return as_object(self._http.ask("POST", "/api/webhooks/", document))
+        return as_object(self._http.ask("POST", "/api/webhooks/", {**document, "headers": dict(headers)}))
+
+    def update_webhook(self, number: int, **fields: Any) -> dict[str, Any]:
+        """Change some fields of a webhook."""
+        return as_object(self._http.ask("PATCH", f"/api/webhooks/{number}/", fields))
 
     def delete_webhook(self, number: int) -> None:
         """Delete a webhook."""

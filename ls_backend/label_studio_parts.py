@@ -6,10 +6,12 @@ import json
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from ls_backend.addresses import FetchError, Url
-from ls_backend.pinned_http import TooLarge
+from ls_backend.pinned_http import TooLarge, basic_authorization
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from ls_backend.settings import BasicAuth
 
 T = TypeVar("T")
 
@@ -66,3 +68,16 @@ def same_address(one: Any, other: str) -> bool:
         return Url.parse(str(one)).text.rstrip("/") == Url.parse(other).text.rstrip("/")
     except ValueError:
         return False
+
+
+def webhook_headers(hook: Mapping[str, Any], auth: BasicAuth | None) -> dict[str, Any]:
+    """The headers that a webhook needs to get past the backend's password; others that it has are kept.
+
+    auth: None where the backend asks for none, which is no reason to take away what a proxy may want.
+    """
+    present = hook.get("headers")
+    kept = dict(present) if isinstance(present, dict) else {}
+    if auth is None:
+        return kept
+    others = {name: value for name, value in kept.items() if name.lower() != "authorization"}
+    return {**others, **basic_authorization(auth.user, auth.password.reveal())}

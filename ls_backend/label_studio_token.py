@@ -11,7 +11,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from ls_backend.addresses import FetchError, Url
+from ls_backend.addresses import FetchDelayed, Url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -74,16 +74,20 @@ class LabelStudioToken:
 
     def forget(self) -> None:
         """Buy a new access token next time: Label Studio has refused the present one."""
-        with self._lock:
-            self._good_until = 0.0
+        self._good_until = 0.0  # without the lock: one who is buying now sets it to a new token's
 
     def _current(self, deadline: Deadline) -> str:
-        with self._lock:
+        """The access token, bought by one thread for all. FetchError where that takes longer than the deadline."""
+        if not self._lock.acquire(timeout=deadline.left):
+            raise FetchDelayed(f"{self._refresh_url.shown}: another request waits for an access token; try again later")
+        try:
             if time.monotonic() >= self._good_until:
                 asked = time.monotonic()
                 self._access = self._buy(deadline)
                 self._good_until = asked + _life(self._access) - _MARGIN_S
             return self._access
+        finally:
+            self._lock.release()
 
     def _buy(self, deadline: Deadline) -> str:
         assert self._key is not None
@@ -92,7 +96,7 @@ class LabelStudioToken:
         answer = self._http.send(self._refresh_url, deadline, headers, method="POST", body=body)
         where = self._refresh_url.shown
         if answer.status in (400, 401, 403):
-            raise FetchError(
+            raise FetchDelayed(
                 f"{where}: Label Studio refuses the personal access token (status {answer.status}): it has expired or "
                 "was revoked; make another on its account page and set label_studio_api_key"
             )
@@ -101,7 +105,7 @@ class LabelStudioToken:
         except (ValueError, TypeError, LookupError, RecursionError):
             access = None
         if answer.status != 200 or not isinstance(access, str) or not access.isascii() or not access.isprintable():
-            raise FetchError(f"{where}: status {answer.status} and no access token; check label_studio_url")
+            raise FetchDelayed(f"{where}: status {answer.status} and no access token; check label_studio_url")
         return access
 
 

@@ -85,15 +85,6 @@ class TextControl:
 
 
 @dataclass(frozen=True)
-class ChoiceControl:
-    """A `Choices`, with the values that results carry."""
-
-    name: str
-    to_names: tuple[str, ...]
-    values: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class MaskTarget:
     """Where the masks of one image go, and their free text (None: nowhere)."""
 
@@ -113,9 +104,6 @@ class LabellingConfig:
     """
 
     images: tuple[ImageTag, ...] = ()
-    brushes: tuple[BrushControl, ...] = ()
-    texts: tuple[TextControl, ...] = ()
-    choices: tuple[ChoiceControl, ...] = ()
     targets: tuple[MaskTarget, ...] = ()
     problems: tuple[str, ...] = ()
     hints: tuple[str, ...] = ()
@@ -174,16 +162,11 @@ def _read(root: Element) -> LabellingConfig:
     images = tuple(reversed(named.values()))
     brushes = tuple(_brush(at, element) for kind, at, element in tags if kind == "brushlabels" and at.get("name"))
     texts = tuple(_text(at) for kind, at, _ in tags if kind == "textarea" and at.get("name"))
-    choices = tuple(
-        ChoiceControl(at["name"], _to_names(at), tuple(_values(element, "choice")))
-        for kind, at, element in tags
-        if kind == "choices" and at.get("name")
-    )
     targets = tuple(_targets(images, brushes, texts))
     kinds = [kind for kind, _, _ in tags]
     problems = () if targets else tuple(islice(_problems(kinds, images, brushes), MOST_MESSAGES))
     hints = tuple(islice(_hints(targets, texts), MOST_MESSAGES))
-    return LabellingConfig(images, brushes, texts, choices, targets, problems, hints)
+    return LabellingConfig(images, targets, problems, hints)
 
 
 def _tags(root: Element) -> Iterator[tuple[str, dict[str, str], Element]]:
@@ -207,15 +190,15 @@ def _image(attributes: Mapping[str, str]) -> ImageTag | None:
 
 def _brush(attributes: Mapping[str, str], element: Element) -> BrushControl:
     value = attributes.get("value", "")
-    labels = tuple(dict.fromkeys(_values(element, "label")))
+    labels = tuple(dict.fromkeys(_labels(element)))
     return BrushControl(attributes["name"], _to_names(attributes), labels, value if value.startswith("$") else "")
 
 
-def _values(element: Element, wanted: str) -> Iterator[str]:
-    """What results call the labels or choices below an element. Values taken from the task are left out."""
+def _labels(element: Element) -> Iterator[str]:
+    """What results call the labels below an element. Values taken from the task are left out."""
     for kind, attributes, _ in _tags(element):
         name = attributes.get("alias") or attributes.get("value")
-        if kind == wanted and name and not name.startswith("$"):
+        if kind == "label" and name and not name.startswith("$"):
             yield name
 
 

@@ -10,15 +10,14 @@ import json
 import os
 import secrets
 import signal
-import socket
 import subprocess
-import time
 import urllib.request
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from ls_backend.files import atomic_write
+from ls_backend.local_server import HOST, LocalServer
 from zgcore.errors import ZeroguideError
 
 if TYPE_CHECKING:
@@ -27,12 +26,9 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-HOST: Final = "127.0.0.1"
 EMAIL: Final = "annotator@example.com"
 START_S: Final = 300.0  # the first start makes the database: half a minute, more on a busy machine
 STOP_S: Final = 15.0
-_POLL_S: Final = 0.2
-_LOG_LINES: Final = 15  # of its log, in messages
 _KEPT: Final = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "SSL_CERT_FILE", "NO_PROXY")
 
 
@@ -102,6 +98,7 @@ class LocalLabelStudio:
         self.files = self.folder / "files" if files is None else files.absolute()
         self.url = f"http://{HOST}:{port}"
         self.log = self.folder / "label-studio.log"
+        self._server = LocalServer("Label Studio", self.log, LabelStudioError)
         self._settings = dict(settings or {})
         self._process: subprocess.Popen[bytes] | None = None
         self._account: Account | None = None
@@ -120,7 +117,7 @@ class LocalLabelStudio:
         Raises LabelStudioError where it does not within `seconds`, with the end of its log, and where the port is
         taken: Label Studio would go to another without saying so.
         """
-        _refuse_taken(self.port)
+        self._server.refuse_taken(self.port)
         try:
             environment = self._environment()
             self.files.mkdir(parents=True, exist_ok=True)
@@ -137,7 +134,7 @@ class LocalLabelStudio:
         except OSError as error:
             raise LabelStudioError(f"Label Studio cannot be started in {self.folder}: {error}") from None
         try:
-            self._wait(seconds)
+            self._server.wait(self._process, lambda: _is_up(self.url) or None, seconds)
         except BaseException:
             self.stop()
             raise
@@ -162,7 +159,7 @@ class LocalLabelStudio:
         """Wait until it ends by itself. Raises LabelStudioError, since it never should."""
         if self._process is not None:
             self._process.wait()
-            raise LabelStudioError(self._ended(self._process.returncode))
+            raise self._server.ended(self._process.returncode)
 
     def __enter__(self) -> Self:
         self.start()
@@ -200,43 +197,6 @@ class LocalLabelStudio:
             "FRONTEND_SENTRY_DSN": "",
             **self._settings,
         }
-
-    def _wait(self, seconds: float) -> None:
-        assert self._process is not None
-        end = time.monotonic() + seconds
-        while not _is_up(self.url):
-            if (code := self._process.poll()) is not None:
-                raise LabelStudioError(self._ended(code))
-            if time.monotonic() > end:
-                raise LabelStudioError(f"Label Studio does not answer after {seconds:g} s{self._log_end()}")
-            time.sleep(_POLL_S)
-
-    def _ended(self, code: int) -> str:
-        return f"Label Studio ended with exit code {code}{self._log_end()}"
-
-    def _log_end(self) -> str:
-        with suppress(OSError):
-            lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_LINES:]
-            return "; the end of its log ({}):\n{}".format(self.log, "\n".join(lines))
-        return ""
-
-
-def free_port() -> int:
-    """A port on this machine that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return probe.getsockname()[1]
-
-
-def _refuse_taken(port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a connection that is being closed is no matter
-        try:
-            probe.bind((HOST, port))
-        except OSError as error:
-            raise LabelStudioError(
-                f"Label Studio cannot listen on {HOST}:{port}: {error.strerror}; stop what does, or choose another port"
-            ) from None
 
 
 def _is_up(url: str) -> bool:

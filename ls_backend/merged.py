@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ls_backend.exports import NumberedRecord
+    from ls_backend.people import PeoplePolicy
     from ls_backend.record import ImageRecord, RunStamp
     from ls_backend.run_folder import RunFolder
     from zgcore.gallery import GalleryItem
@@ -48,17 +49,21 @@ class RunResults(Protocol):
 
 
 def write_merged(
-    records: RunResults, formats: Collection[str], image_url: Callable[[NumberedRecord], str]
+    records: RunResults,
+    formats: Collection[str],
+    image_url: Callable[[NumberedRecord], str],
+    people: PeoplePolicy | None = None,
 ) -> dict[str, Path]:
     """Write annotations.json, labelstudio.json with its labelling config, and index.html, as `formats` ask for.
 
-    Returns the files by what they are. Raises OutputError where the folder cannot be written.
+    people: what becomes of texts that describe people in labelstudio.json, and counts them; they become neutral where
+    it is not given. Returns the files by what they are. Raises OutputError where the folder cannot be written.
     """
     root, written = records.folder.root, {}
     if "coco" in formats:
         written["coco"] = _write(root / "annotations.json", coco_pieces(records, records.stamp))
     if "labelstudio" in formats:
-        written["labelstudio"] = _write(root / "labelstudio.json", task_pieces(records, image_url))
+        written["labelstudio"] = _write(root / "labelstudio.json", task_pieces(records, image_url, people))
         written["labelstudio_config"] = root / "labelstudio_config.xml"
         with atomic_write(written["labelstudio_config"]) as handle:
             handle.write(templates_folder().joinpath(LABELLING_CONFIG).read_bytes())

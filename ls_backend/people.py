@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
 PeopleMode = Literal["neutral", "flag", "keep"]
+MODES: Final[tuple[PeopleMode, ...]] = ("neutral", "flag", "keep")
 Kind = Literal["origin", "status", "looks", "beside_people_only"]
 
 _WORD: Final = re.compile(r"(?<!\w['\u2019`])[^\W_]+")  # not the "s" of "woman's"
@@ -57,7 +58,7 @@ class PeoplePolicy:
     """
 
     def __init__(self, mode: PeopleMode = "neutral") -> None:
-        if mode not in ("neutral", "flag", "keep"):
+        if mode not in MODES:
             raise ValueError(f'the policy on labels that describe people is "neutral", "flag" or "keep", not {mode!r}')
         self.mode = mode
         self._counts: Counter[str] = Counter()

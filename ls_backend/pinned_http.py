@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import DecodeError, HTTPError, IncompleteRead
 
-from ls_backend.addresses import FetchError
+from ls_backend.addresses import FetchDelayed, FetchError
 from zgcore import __version__
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Deadline:
     def check(self, what: str) -> None:
         """FetchError where the moment has passed."""
         if time.monotonic() >= self._end:
-            raise FetchError(
+            raise FetchDelayed(
                 f"{what}: did not arrive within {self.seconds:g} s; try again later or raise fetch.timeout_s"
             )
 
@@ -58,7 +58,7 @@ class TooLarge(FetchError):
     """The content is above the limit."""
 
 
-class ConnectionLost(FetchError):
+class ConnectionLost(FetchDelayed):
     """No connection came about, or it broke. sent: whether the request may have arrived."""
 
     def __init__(self, message: str, *, sent: bool) -> None:

@@ -18,14 +18,13 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 from PIL import Image
 
-from ls_backend.fetch import Fetcher
-from ls_backend.people import PeoplePolicy
+from ls_backend.fetch import FetchDelayed, Fetcher
 from ls_backend.prediction_cache import PredictionCache, image_key
-from ls_backend.protocol import ImageRegions, PredictionOptions, image_regions, prediction, task_images
+from ls_backend.prediction_options import prediction_options
+from ls_backend.protocol import ImageRegions, image_regions, prediction, task_images
 from zgcore.errors import ZeroguideError
 from zgcore.images import load_image, thumbnail
 from zgcore.render import overlay
-from zgcore.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -66,19 +65,22 @@ class Shown:
             raise ValueError("not a document of a shown image") from error
 
 
+@dataclass
+class Making:
+    """An image on its way through the model, or one from the cache. waiting: how many tasks want it."""
+
+    key: Key
+    shown: Future[Shown]
+    waiting: int = 1
+
+
 @dataclass(frozen=True)
 class StartedTask:
-    """A task whose images are being fetched and segmented: for each a future of the future of its regions."""
+    """A task whose images are being fetched, and then segmented."""
 
     task: Mapping[str, Any]
     config: LabellingConfig
-    images: list[Future[Future[Shown]]]
-
-    def drop(self) -> None:
-        """Take out of the queues what has not been begun. Who else waits for the same image gets a CancelledError."""
-        for image in self.images:
-            image.cancel()
-            image.add_done_callback(_drop_making)
+    images: list[Future[Making]]
 
 
 @dataclass(frozen=True)
@@ -100,17 +102,10 @@ class Predictor:
         self._fetcher = Fetcher(settings)
         self._cache = PredictionCache(settings.data_dir, int(settings.cache_mb * 1e6))
         self._threads = ThreadPoolExecutor(FETCHING_THREADS, "fetch")
-        self._in_work: dict[Key, Future[Shown]] = {}
-        self._lock = threading.Lock()
-        self.people = PeoplePolicy(settings.people_labels)
-        self.options = PredictionOptions(
-            max_regions=settings.max_regions,
-            min_area=settings.min_area,
-            smooth=settings.smooth,
-            fill_holes=settings.fill_holes,
-            people=self.people,
-            vocabulary=None if settings.vocabulary is None else Vocabulary.load(settings.vocabulary),
-        )
+        self._in_work: dict[Key, Making] = {}
+        self._lock = threading.RLock()  # again by the thread that cancels: it runs the callbacks
+        self.options = prediction_options(settings)
+        self.people = self.options.people
 
     @property
     def version(self) -> str:
@@ -132,7 +127,7 @@ class Predictor:
         errors: list[Exception] = []
         for image in started.images:
             try:
-                shown.append(image.result(_left(end)).result(_left(end)))
+                shown.append(image.result(_left(end)).shown.result(_left(end)))
             except (TimeoutError, CancelledError):
                 raise
             except Exception as error:
@@ -145,7 +140,22 @@ class Predictor:
         document = prediction(started.task, regions, started.config, self.version, match)
         return Predicted(document, shown, errors)
 
-    def _image(self, reference: str) -> Future[Shown]:
+    def drop(self, started: StartedTask) -> None:
+        """Wait for a task no longer; once. What has not been begun and nobody else waits for leaves the queues."""
+        for image in started.images:
+            image.cancel()
+            image.add_done_callback(self._drop_fetched)
+
+    def _drop_fetched(self, fetched: Future[Making]) -> None:
+        if fetched.cancelled() or fetched.exception() is not None:
+            return
+        making = fetched.result()
+        with self._lock:
+            making.waiting -= 1
+            if making.waiting == 0:
+                making.shown.cancel()
+
+    def _image(self, reference: str) -> Making:
         """In a fetching thread: the image's regions from the cache, from who is at it already, or from the model."""
         with self._metrics.stage("fetch"):
             data = self._fetcher.fetch(reference)
@@ -153,13 +163,19 @@ class Predictor:
         if (known := self._known(key)) is not None:
             done: Future[Shown] = Future()
             done.set_result(known)
-            return done
+            return Making(key, done)
         with self._lock:
-            if (making := self._in_work.get(key)) is not None:
-                return making
-            making = self._in_work[key] = self._inference.submit(self._make, key, data)
-        making.add_done_callback(lambda _: self._in_work.pop(key, None))
+            if (found := self._in_work.get(key)) is not None:
+                found.waiting += 1
+                return found
+            making = self._in_work[key] = Making(key, self._inference.submit(self._make, key, data))
+        making.shown.add_done_callback(lambda _: self._forget(making))
         return making
+
+    def _forget(self, making: Making) -> None:
+        with self._lock:
+            if self._in_work.get(making.key) is making:
+                del self._in_work[making.key]
 
     def _known(self, key: Key) -> Shown | None:
         document = self._cache.get(key)
@@ -193,11 +209,6 @@ class Predictor:
         self._cache.close()
 
 
-def _drop_making(fetched: Future[Future[Shown]]) -> None:
-    if not fetched.cancelled() and fetched.exception() is None:
-        fetched.result().cancel()
-
-
 def _left(end: float | None) -> float | None:
     return None if end is None else max(0.0, end - time.monotonic())
 
@@ -215,7 +226,10 @@ def _thumbnail(image: NDArray[np.uint8], segmentation: Segmentation) -> str:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one task of a request: a prediction, an error, or neither where the time was over."""
+    """What became of one task of a request: a prediction, an error, or neither where the time was over.
+
+    delayed: it failed, and may not fail again.
+    """
 
     task: Any
     predicted: Predicted | None = None
@@ -227,13 +241,18 @@ class Outcome:
             return "predicted"
         return "late" if self.error is None else "failed"
 
+    @property
+    def delayed(self) -> bool:
+        return isinstance(self.error, FetchDelayed)
+
 
 def predict_in_order(
     predictor: Predictor, tasks: Sequence[Any], config: LabellingConfig, seconds: float, tell: Callable[[Outcome], None]
 ) -> list[Outcome]:
     """One outcome for each task, in order; whatever happens to one, the others have theirs.
 
-    seconds: until the answer must be out. A task that is not done by then is left alone. tell: called with each.
+    seconds: until the answer must be out. A task that is not done by then is left alone. tell: called with each, before
+    what was made of its images is let go: the outcomes returned hold the documents only.
     """
     end = time.monotonic() + seconds
     started: list[StartedTask | Exception] = []
@@ -242,11 +261,19 @@ def predict_in_order(
         while len(started) < min(len(tasks), number + TASKS_AHEAD) and time.monotonic() < end:
             started.append(_start(predictor, tasks[len(started)], config))
         found = started[number] if number < len(started) else None
-        outcomes.append(_outcome(predictor, task, found, end))
+        outcome = _outcome(predictor, task, found, end)
+        tell(outcome)
+        outcomes.append(_without_images(outcome))
         if number < len(started):
-            started[number] = _TOLD  # its images are no longer needed
-        tell(outcomes[-1])
+            started[number] = _TOLD
+        del found, outcome  # or the last one's images stay while the next is waited for
     return outcomes
+
+
+def _without_images(outcome: Outcome) -> Outcome:
+    if outcome.predicted is None:
+        return outcome
+    return replace(outcome, predicted=replace(outcome.predicted, images=[]))
 
 
 _TOLD: Final = ZeroguideError("the task has been answered")
@@ -267,7 +294,7 @@ def _outcome(predictor: Predictor, task: Any, started: StartedTask | Exception |
     try:
         return Outcome(task, predictor.finish(started, max(0.0, end - time.monotonic())))
     except (TimeoutError, CancelledError):
-        started.drop()
+        predictor.drop(started)
         return Outcome(task)
     except Exception as error:
         return Outcome(task, error=error)

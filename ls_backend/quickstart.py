@@ -22,7 +22,8 @@ from ls_backend.connect import Connection, connect_project, template_config
 from ls_backend.doctor_label_studio import ask_backend
 from ls_backend.label_studio_api import LabelStudioApi
 from ls_backend.label_studio_parts import same_address
-from ls_backend.local_label_studio import HOST, LocalLabelStudio
+from ls_backend.local_label_studio import LocalLabelStudio
+from ls_backend.local_server import HOST, POLL_S, LocalServer
 from ls_backend.settings import Secret, Settings
 from zgcore.errors import ZeroguideError
 from zgcore.samples import sample_paths
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
 TITLE: Final = "zeroguide: sample photos"
 START_S: Final = 180.0
 STOP_S: Final = 60.0  # the image in hand is finished
-_POLL_S: Final = 0.5
-_LOG_LINES: Final = 15
 _PREFIX: Final = re.compile("^[0-9a-f]{8}-")  # Label Studio's, of uploaded files
 _FOREIGN: Final = ("ZEROGUIDE_", "LABEL_STUDIO_", "BASIC_AUTH_")  # variables of another backend's settings
 
@@ -45,7 +44,10 @@ class BackendStopped(ZeroguideError):
 
 @contextmanager
 def running_backend(settings: Settings, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """`zeroguide serve` as a process that writes to `log`; stopped at the end."""
+    """`zeroguide serve` as a process that writes to `log`; stopped at the end.
+
+    Raises BackendStopped where its port is taken.
+    """
     assert settings.label_studio_url is not None
     assert settings.label_studio_api_key is not None
     command = [sys.executable, "-m", "ls_backend", "serve", "--preset", settings.preset, "--preload"]
@@ -56,6 +58,7 @@ def running_backend(settings: Settings, log: Path) -> Iterator[subprocess.Popen[
         "ZEROGUIDE_PORT": str(settings.port),
         "ZEROGUIDE_DATA_DIR": str(settings.data_dir),
     }
+    _server(log).refuse_taken(settings.port)
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,
@@ -78,22 +81,19 @@ def running_backend(settings: Settings, log: Path) -> Iterator[subprocess.Popen[
 
 def wait_for_backend(process: subprocess.Popen[bytes], url: str, log: Path) -> str:
     """Wait until the backend answers, and give its version. Raises BackendStopped with the end of its log."""
-    end = time.monotonic() + START_S
-    while process.poll() is None and time.monotonic() < end:
+
+    def version() -> str | None:
         try:
             status, health = ask_backend(url, "/health")
-            if status == 200:
-                return str(health.get("model_version"))
         except FetchError:
-            pass
-        time.sleep(_POLL_S)
-    raise stopped(log)
+            return None
+        return str(health.get("model_version")) if status == 200 else None
+
+    return _server(log).wait(process, version, START_S)
 
 
-def stopped(log: Path) -> BackendStopped:
-    """The error that shows the end of the backend's log."""
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_LINES:]
-    return BackendStopped("the backend does not answer; the end of its log ({}):\n{}".format(log, "\n".join(lines)))
+def _server(log: Path) -> LocalServer:
+    return LocalServer("the backend", log, BackendStopped)
 
 
 def sample_project(api: LabelStudioApi) -> int:
@@ -167,10 +167,10 @@ def _go_on(studio: LocalLabelStudio, backend: subprocess.Popen[bytes], log: Path
     """Wait for Ctrl-C; the error of whichever ends before."""
     try:
         while studio.running and backend.poll() is None:
-            time.sleep(_POLL_S)
+            time.sleep(POLL_S)
     except KeyboardInterrupt:
         click.echo("\nStopping both.")
         return
-    if studio.running:
-        raise stopped(log)
+    if (code := backend.poll()) is not None:
+        raise _server(log).ended(code)
     studio.wait()

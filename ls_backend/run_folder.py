@@ -137,15 +137,24 @@ def is_unchanged(known: SourceFile, path: Path) -> bool:
         return False
 
 
+def read_embeddings(path: Path) -> NDArray[np.float32] | None:
+    """(n, d) float32 of a .npz of `RunFolder.save`; None where the file is missing or damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return np.asarray(arrays["embeddings"], dtype=np.float32)
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError):
+        return None
+
+
 class RunFolder:
     """Reading and writing the files of one run. OutputError where the folder cannot be made or written."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, option: str = "--out") -> None:
         self.root = root
         self.results = root / "results"
         self.overlays = root / "overlays"
         for folder in (root, self.results, self.overlays):
-            make_folder(folder)
+            make_folder(folder, option)
 
     def record_path(self, name: str) -> Path:
         return self.results / f"{name}.json"
@@ -183,11 +192,7 @@ class RunFolder:
 
     def load_embeddings(self, name: str) -> NDArray[np.float32] | None:
         """(n, d) float32; None where the file is missing or damaged."""
-        try:
-            with np.load(self.embeddings_path(name), allow_pickle=False) as arrays:
-                return np.asarray(arrays["embeddings"], dtype=np.float32)
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError):
-            return None
+        return read_embeddings(self.embeddings_path(name))
 
     def done(self, source: Photo, stamp: RunStamp) -> ImageRecord | None:
         """The whole record of an unchanged photo made with these very settings, or None: it must be made (again)."""

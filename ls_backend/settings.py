@@ -40,6 +40,7 @@ __all__ = ["SETTINGS", "BasicAuth", "FetchSettings", "Secret", "Setting", "Setti
 
 PREFIX = "ZEROGUIDE_"
 OBJECT_STORES = ("s3", "gs", "az")
+STORE_ALIASES = {"azure-blob": "az"}  # as Label Studio writes them
 LOG_LEVELS = ("debug", "info", "warning", "error")
 _DEFAULT = "default"
 _TYPO = 0.85  # how alike an unknown variable must be to a setting's to count as a typo of it
@@ -95,7 +96,8 @@ class FetchSettings:
         tuple[str, ...],
         Rule(
             list_of(one_of("http", "https", "data", *OBJECT_STORES)),
-            "Kinds of address a task may name. s3, gs and az read with this machine's cloud credentials.",
+            "Kinds of address a task may name. s3, gs and az (which Label Studio writes azure-blob) read with this "
+            "machine's cloud credentials.",
         ),
     ] = ("http", "https", "data")
 

@@ -61,8 +61,7 @@ def status_page(backend: Backend) -> Response:
 
 
 def _contents(backend: Backend) -> dict[str, Any]:
-    counts = backend.acceptance.totals()
-    annotations = counts.pop("annotations")
+    kept = backend.kept()
     log = backend.log
     with log.lock:
         projects = list(reversed(log.projects.values()))
@@ -74,16 +73,16 @@ def _contents(backend: Backend) -> dict[str, Any]:
         "preset": backend.settings.preset,
         "device": inference.device,
         "state": "ready" if inference.ready else "waiting" if inference.error is None else "broken",
-        "problems": backend.misconfigured(),
+        "problems": backend.misconfigured(kept),
         "jobs": [(job, _ago(job.updated or job.started)) for job in jobs_overview(backend.settings.data_dir)[:JOBS]],
         "projects": [(seen, _ago(seen.seen)) for seen in projects],
         "recent": [(one, _ago(one.when)) for one in recent],
         "failures": [(_clock(when), request_id, message) for when, request_id, message in failures],
         "tasks": [(kind, text, tasks.get(kind, 0)) for kind, text in _TASKS.items()],
-        "queue": backend.queue.counts(),
+        "queue": {"waiting": 0, "failed": 0, **kept.queue},
         "deadline_s": backend.settings.deadline_s,
-        "acceptance": _shares(counts),
-        "annotations": annotations,
+        "acceptance": _shares({name: kept.annotated.get(name, 0) for name in _OUTCOMES}),
+        "annotations": kept.annotated.get("annotations", 0),
         "people": backend.predictor.people.counts,
         "people_mode": backend.predictor.people.mode,
     }

@@ -21,7 +21,7 @@ from zgcore.vocabulary.lexicon import Lexicon
 from zgcore.vocabulary.match import LISTS, Match, Matcher, label_list, unmatched
 from zgcore.vocabulary.page import PageContents, segment_picture, write_page
 from zgcore.vocabulary.uses import Looks
-from zgcore.vocabulary.yaml_file import edited_below, read_decisions_text, vocabulary_text
+from zgcore.vocabulary.yaml_file import edited_below, read_built, read_decisions_text, vocabulary_text
 from zgcore.wordnet import WordNet
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def build(options: BuildOptions, tick: Callable[[], None], say: Callable[[str], 
     """
     make_folder(options.out)
     file = options.out / FILE
-    old, decisions_text = _earlier(file, options.discard_edits)
+    old, decisions, decisions_text = _earlier(file, options.discard_edits)
     names = None if options.label_list is None else read_label_list(options.label_list)
     texts = read_texts(options.source, options.photos, options.sources, tick)
     say("loading the text encoder and WordNet")
@@ -83,7 +83,7 @@ def build(options: BuildOptions, tick: Callable[[], None], say: Callable[[str], 
     say("grouping")
     builder = Builder(lexicon, vectors, BuildConfig(threshold=options.threshold))
     uses = texts.uses()
-    vocabulary = builder.build(uses, old.decisions if old else Decisions(), {"input": options.source.name})
+    vocabulary = builder.build(uses, decisions, {"input": options.source.name})
     built = Built(vocabulary, texts, file, options.out / "index.html")
     if names is not None:
         matcher = Matcher(names, lexicon, vectors)
@@ -93,7 +93,7 @@ def build(options: BuildOptions, tick: Callable[[], None], say: Callable[[str], 
     if old is not None:
         built.before, built.difference = old.version, difference(old, vocabulary)
         if built.difference:
-            _write(options.out / f"vocabulary-{old.version}.yaml", file.read_text(encoding="utf-8"))
+            _write(options.out / f"vocabulary-{old.version}.yaml", vocabulary_text(old))
     _write(file, vocabulary_text(vocabulary, decisions_text))
     say("drawing")
     contents = PageContents(options.source.name, pictures(texts), built.matches, built.unmatched)
@@ -146,16 +146,16 @@ def pictures(texts: Texts) -> dict[str, list[bytes]]:
     return found
 
 
-def _earlier(file: Path, discard_edits: bool) -> tuple[Vocabulary | None, str | None]:
-    """The vocabulary of an earlier build and its decisions as people wrote them."""
+def _earlier(file: Path, discard_edits: bool) -> tuple[Vocabulary | None, Decisions, str | None]:
+    """The vocabulary as an earlier build left it, and the decisions of now, also as people wrote them."""
     if not file.exists():
-        return None, None
+        return None, Decisions(), None
     if not discard_edits and edited_below(file):
         raise ConfigError(
             f"somebody edited the labels of {file} below its decisions, and building again would undo that; "
             "put the wishes into decisions, or build with --discard-edits"
         )
-    return Vocabulary.load(file), read_decisions_text(file)
+    return *read_built(file), read_decisions_text(file)
 
 
 def _mini_words() -> list[str]:

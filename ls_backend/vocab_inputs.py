@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import zipfile
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,8 +13,10 @@ import numpy as np
 from ls_backend.exports.choose import Choice
 from ls_backend.exports.inputs import open_input, photo_path
 from ls_backend.exports.losses import Losses
+from ls_backend.exports.task_texts import with_raw
 from ls_backend.labelling_config import label_kind
 from ls_backend.record import ImageRecord, RecordError
+from ls_backend.run_folder import read_embeddings
 from zgcore.errors import ConfigError
 from zgcore.vocabulary.uses import LabelUse
 
@@ -59,7 +60,7 @@ class Texts:
         """Count an image's regions, and keep some of them. A region is named by its free text, else by its label."""
         self.images += 1
         photo = Path(item.path) if item.path else photo_path(item, photos)
-        for region in item.regions:
+        for region in map(with_raw, item.regions):
             sample = Sample(region.rle, photo)
             if region.texts:
                 self._add(tidy(region.caption), sample)
@@ -164,9 +165,13 @@ def run_embeddings(folder: Path) -> Iterator[tuple[ImageRecord, NDArray[np.float
     for path in sorted((folder / "results").glob("*.json")):
         try:
             record = ImageRecord.from_json(path.read_bytes())
-            with np.load(path.with_suffix(".npz"), allow_pickle=False) as arrays:
-                embeddings = np.asarray(arrays["embeddings"], dtype=np.float32)
-        except (OSError, RecordError, ValueError, KeyError, zipfile.BadZipFile, EOFError):
+        except (OSError, RecordError):
             continue
-        if record.segments and len(embeddings) == len(record.segments) and np.isfinite(embeddings).all():
+        embeddings = read_embeddings(path.with_suffix(".npz"))
+        if (
+            embeddings is not None
+            and record.segments
+            and len(embeddings) == len(record.segments)
+            and np.isfinite(embeddings).all()
+        ):
             yield record, embeddings

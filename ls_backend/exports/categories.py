@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from ls_backend.exports.task_texts import with_raw
 from ls_backend.labelling_config import label_kind
+from zgcore.vocabulary import Resolution
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from ls_backend.exports.items import ImageItem, Items, Region
+    from ls_backend.exports.losses import Losses
     from zgcore.vocabulary import Vocabulary
 
 CategoryRule = Literal["auto", "label", "text"]
@@ -40,9 +43,13 @@ class Naming:
 
     def raw(self, region: Region) -> str:
         """The region's name as somebody wrote it; "" where nobody did."""
-        label, text = (region.labels or ("",))[0], " ".join(region.caption.split())
+        text = " ".join(region.caption.split())
+        return text if self.by_text(region) else next(iter(region.labels), text)
+
+    def by_text(self, region: Region) -> bool:
+        """True where its free text names it, False where its label does or nothing."""
         by_label = self._rule == "label" or region.control in self._closed
-        return (label or text) if by_label else (text or label)
+        return bool(region.caption.strip()) and not (by_label and any(region.labels[:1]))
 
     def __call__(self, region: Region) -> str:
         """The region's category; never empty."""
@@ -62,7 +69,7 @@ class Naming:
 
 @dataclass(frozen=True)
 class NamedItems:
-    """Items less the regions whose names people dropped from the vocabulary."""
+    """Items under a vocabulary: with their raw texts, and less the regions whose names people dropped from it."""
 
     items: Items
     naming: Naming
@@ -72,23 +79,64 @@ class NamedItems:
             yield from self.items
             return
         for item in self.items:
-            kept = tuple(region for region in item.regions if self.naming.meaning(region) is not None)
-            yield item if len(kept) == len(item.regions) else replace(item, regions=kept)
+            raw = tuple(map(with_raw, item.regions))
+            kept = tuple(region for region in raw if self.naming.meaning(region) is not None)
+            gone = _marks(raw) - _marks(kept)
+            results = tuple(
+                replace(result, rest=tuple(row for row in result.rest if not _relates(row[1], place, gone)))
+                for place, result in enumerate(item.results)
+            )
+            yield replace(item, regions=kept, results=results)
 
 
-def unknown_names(items: Items, naming: Naming) -> tuple[int, int, int]:
-    """How many regions have a name that the vocabulary drops, does not know, or knows several meanings of."""
-    dropped = unknown = ambiguous = 0
+@dataclass
+class Settled:
+    """What a vocabulary makes of regions. regions: how many have a name. dropped: how many are left out. unknown,
+    ambiguous: names that stand for themselves, with their counts."""
+
+    regions: int = 0
+    dropped: int = 0
+    unknown: Counter[str] = field(default_factory=Counter)
+    ambiguous: Counter[str] = field(default_factory=Counter)
+
+    def see(self, name: str, found: Resolution, number: int = 1) -> None:
+        """Count so many regions of a name."""
+        self.regions += number
+        self.dropped += number * (found.name is None)
+        if not found.known:
+            self.unknown[name] += number
+        if found.ambiguous:
+            self.ambiguous[name] += number
+
+
+def settled(items: Items, naming: Naming, losses: Losses) -> Settled:
+    """What the vocabulary of `naming` makes of all regions; what is left out is counted in `losses`, too."""
+    counted = Settled()
+    if naming.vocabulary is None:
+        return counted
     for item in items:
-        for region in item.regions:
-            name = naming.raw(region)
-            if naming.vocabulary is None or not name:
-                continue
-            found = naming.vocabulary.resolve(name)
-            dropped += naming.meaning(region) is None
-            unknown += not found.known
-            ambiguous += found.ambiguous and region.meaning == ""
-    return dropped, unknown, ambiguous
+        for region in map(with_raw, item.regions):
+            if name := naming.raw(region):
+                found = naming.vocabulary.resolve(name)
+                meaning = naming.meaning(region)
+                counted.see(name, Resolution(meaning, found.known, found.ambiguous and region.meaning == ""))
+    relations = 0
+    for before, after in zip(items, NamedItems(items, naming), strict=True):
+        relations += sum(len(result.rest) for result in before.results)
+        relations -= sum(len(result.rest) for result in after.results)
+    losses.leave("regions whose names the vocabulary drops", counted.dropped)
+    losses.leave("relations with regions whose names the vocabulary drops", relations)
+    return counted
+
+
+def _marks(regions: Iterable[Region]) -> set[tuple[int, str]]:
+    return {(region.result, region.id) for region in regions}
+
+
+def _relates(entry: dict[str, Any], place: int, gone: set[tuple[int, str]]) -> bool:
+    """True for a relation with a region that is left out."""
+    ends = (entry.get("from_id"), entry.get("to_id"))
+    return entry.get("type") == "relation" and any((place, end) in gone for end in ends if isinstance(end, str))
 
 
 def _closed_controls(items: Items) -> frozenset[str]:

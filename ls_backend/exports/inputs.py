@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal
 
 import ijson
 
+from ls_backend.exports.nesting import ShallowFile
 from ls_backend.exports.read_coco import coco_items
 from ls_backend.exports.read_labelstudio import task_items
 from ls_backend.exports.read_run import is_run, run_items
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from zgcore.vocabulary import Vocabulary
 
 Kind = Literal["tasks", "coco", "run", "project"]
-PROJECT_ADDRESS: Final = re.compile(r"(https?://.+?)/projects/(\d+)(/.*)?")
 _NOT_JSON: Final = "export the project from Label Studio as JSON (not JSON-MIN or CSV), or name a COCO file"
 
 
@@ -69,7 +68,8 @@ class Input:
     def _file_items(self, choice: Choice, losses: Losses, tick: Callable[[int], None]) -> Iterator[ImageItem]:
         assert self.path is not None
         number = 0
-        with self.path.open("rb") as file:
+        with self.path.open("rb") as opened:
+            file = ShallowFile(opened, str(self.path))
             try:
                 found = (
                     coco_items(file, losses)
@@ -101,7 +101,7 @@ def open_input(path: Path) -> Input:
 
 def _kind(file: BinaryIO, path: Path) -> Kind:
     try:
-        _, event, _ = next(iter(ijson.parse(file)))
+        _, event, _ = next(iter(ijson.parse(ShallowFile(file, str(path)))))
     except (ijson.JSONError, StopIteration) as error:
         raise ConfigError(f"{path} is no JSON; {_NOT_JSON}") from error
     if event == "start_array":

@@ -27,7 +27,8 @@ class Region:
     id: as the input has it. result: which of the item's results it is of. control: the tag that made it, "" if none.
     labels: of the tag, in its order. texts: free texts. score: None where the input has none. origin: "manual",
     "prediction", "prediction-changed" or "". node: its number in the segment tree, "" if it has none. meaning: what a
-    vocabulary makes of its text, told by its embedding; None where it drops it, "" where nobody asked.
+    vocabulary makes of its text, told by its embedding; None where it drops it, "" where nobody asked. raw: what the
+    texts were before a vocabulary put its names in their place; empty where none did. flagged: people should check.
     entries: those of its id, the one with the shape first; a brush's without its runs, which are in `rle`.
     """
 
@@ -41,6 +42,8 @@ class Region:
     origin: str = ""
     node: str = ""
     meaning: str | None = ""
+    raw: tuple[str, ...] = ()
+    flagged: bool = False
     entries: Entries = ()
 
     @property
@@ -120,6 +123,7 @@ def _region(document: dict[str, Any]) -> Region:
             "rle": Rle(**{**rle, "bbox": tuple(rle["bbox"])}),
             "labels": tuple(document["labels"]),
             "texts": tuple(document["texts"]),
+            "raw": tuple(document["raw"]),
             "entries": tuple(map(tuple, document["entries"])),
         }
     )

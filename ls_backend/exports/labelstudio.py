@@ -18,7 +18,9 @@ from ls_backend import brush
 from ls_backend.exports import Records, compact, json_list
 from ls_backend.exports.read_run import record_item
 from ls_backend.exports.shapes import SHAPES, region_mask
+from ls_backend.exports.task_texts import TaskTexts, noted
 from ls_backend.files import atomic_write
+from ls_backend.people import PeoplePolicy
 from ls_backend.protocol import region_entries
 from zgcore.gallery import templates_folder
 
@@ -42,9 +44,13 @@ BROWSER_TYPES = {
 }
 
 
-def task_pieces(records: Records, image_url: Callable[[NumberedRecord], str]) -> Iterator[str]:
-    """The list of a run's tasks in pieces. `image_url` gives what the browser loads for a record."""
-    yield from json_list(compact(task([record_item(entry)], image_url(entry))) for entry in records)
+def task_pieces(
+    records: Records, image_url: Callable[[NumberedRecord], str], people: PeoplePolicy | None = None
+) -> Iterator[str]:
+    """The list of a run's tasks in pieces. image_url: what the browser loads for a record. people: what becomes of
+    texts that describe people; they become neutral where it is not given."""
+    texts = TaskTexts((), people=people or PeoplePolicy())
+    yield from json_list(compact(task([texts.shown(record_item(entry))], image_url(entry))) for entry in records)
     yield "\n"
 
 
@@ -79,6 +85,7 @@ def _result(result: Result, regions: list[Region], lost: Counter[str] | None) ->
     for index, region in enumerate(regions):
         entries = _kept_entries(region, lost) if region.entries else _new_entries(region, index)
         places = [place for place, _ in region.entries] or [index]
+        entries[0] = noted(entries[0], region)
         placed += zip(places + places[-1:] * (len(entries) - len(places)), entries, strict=True)
         if lost is not None and region.node:
             lost["numbers of segments in their tree"] += 1

@@ -7,11 +7,8 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from ls_backend.files import make_folder
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 LONGEST_PART: Final = 150  # bytes
 _UNSAFE: Final = re.compile(r"[^\w.\- ]+")
@@ -83,22 +80,6 @@ class OutputNames:
         self._taken.add(name.casefold())
         self.changed += name != wanted
         return name + suffix
-
-
-class OutputFolder:
-    """A folder of an export; folders in it are made as they are needed. OutputError where that cannot be done."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self._made: set[Path] = set()
-
-    def path(self, relative: str) -> Path:
-        """A path in it, whose own folder is there."""
-        path = self.root / relative
-        if path.parent not in self._made:
-            make_folder(path.parent)
-            self._made.add(path.parent)
-        return path
 
 
 def _safe(part: str) -> str:

@@ -15,7 +15,8 @@ from PIL import Image
 
 from ls_backend.exports import compact, json_list, rle
 from ls_backend.exports.coco import own_keys
-from ls_backend.exports.names import OutputFolder, OutputNames
+from ls_backend.exports.names import OutputNames
+from ls_backend.exports.output_folder import OutputFolder
 from ls_backend.exports.paint import NOTHING, colours, count_unsaid, painted
 from ls_backend.files import atomic_write
 
@@ -35,9 +36,8 @@ ID_OF_COLOUR: Final = np.array([1, 256, 65536])
 def write_panoptic(items: Items, survey: Survey, info: dict[str, Any], out: Path, lost: Counter[str]) -> Path:
     """Write `panoptic.json` and `panoptic/*.png`; returns the JSON. Every category is a thing: free text says no
     more."""
-    folder = OutputFolder(out / "panoptic")
     path = out / "panoptic.json"
-    with atomic_write(path) as handle:
+    with OutputFolder(out / "panoptic") as folder, atomic_write(path) as handle:
         for piece in _pieces(items, survey, info, folder, lost):
             handle.write(piece.encode())
     return path

@@ -19,15 +19,15 @@ from ls_backend.exports.shapes import polygon_mask
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import BinaryIO
 
     from ls_backend.exports.items import Entries
     from ls_backend.exports.losses import Losses
+    from ls_backend.exports.nesting import ShallowFile
 
 LARGEST_SIDE: Final = 1_000_000
 
 
-def coco_items(file: BinaryIO, losses: Losses) -> Iterator[ImageItem]:
+def coco_items(file: ShallowFile, losses: Losses) -> Iterator[ImageItem]:
     """The images of a COCO file in its order, each with its annotations in theirs. Reads the file three times.
 
     What cannot be read is counted in `losses` and left out. Raises ijson.JSONError where the file is no JSON.
@@ -57,7 +57,7 @@ def coco_items(file: BinaryIO, losses: Losses) -> Iterator[ImageItem]:
             losses.skip("images that annotations name and the file lacks", f"image {image}: {number} annotations")
 
 
-def _section(file: BinaryIO, name: str) -> Iterator[Any]:
+def _section(file: ShallowFile, name: str) -> Iterator[Any]:
     file.seek(0)
     return ijson.items(file, f"{name}.item", use_float=True)
 

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import os
-import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from ls_backend.exports import NumberedRecord, provenance, rle
 from ls_backend.exports.items import ImageItem, Region, Result
 from ls_backend.exports.names import reference_name
 from ls_backend.protocol import mean_score
 from ls_backend.record import ImageRecord, RecordError
-from ls_backend.run_folder import common_folder, relative_name
+from ls_backend.run_folder import common_folder, read_embeddings, relative_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from ls_backend.exports import Records
@@ -103,7 +101,7 @@ def run_items(
         except ValueError as error:
             losses.skip("records that are damaged", f"{name.name}: {error}")
             continue
-        yield item if vocabulary is None else _named(item, _embeddings(name.with_suffix(".npz")), vocabulary)
+        yield item if vocabulary is None else _named(item, read_embeddings(name.with_suffix(".npz")), vocabulary)
 
 
 def _checked(item: ImageItem) -> ImageItem:
@@ -121,14 +119,6 @@ def _named(item: ImageItem, embeddings: NDArray[np.float32] | None, vocabulary: 
     rows = zip(item.regions, embeddings, strict=True)
     named = (replace(region, meaning=vocabulary.canonical(region.caption, row)) for region, row in rows)
     return replace(item, regions=tuple(named))
-
-
-def _embeddings(path: Path) -> NDArray[np.float32] | None:
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return np.asarray(arrays["embeddings"], dtype=np.float32)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        return None
 
 
 def _load(path: Path) -> ImageRecord | None:

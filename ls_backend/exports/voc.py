@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from PIL import Image
 
-from ls_backend.exports.names import OutputFolder, OutputNames
+from ls_backend.exports.names import OutputNames
+from ls_backend.exports.output_folder import OutputFolder
 from ls_backend.exports.paint import NOTHING, colours, count_unsaid, painted
 from ls_backend.files import atomic_write
 
@@ -30,26 +31,27 @@ VOID: Final = 255
 def write_voc(items: Items, survey: Survey, out: Path, lost: Counter[str]) -> Path:
     """Write `voc/SegmentationClass/*.png`, `voc/SegmentationObject/*.png`, `voc/labelmap.txt` (label:r,g,b) and the
     list of the images; returns the folder."""
-    folder, names, palette = OutputFolder(out / "voc"), OutputNames(), colours(np.arange(256))
+    names, palette = OutputNames(), colours(np.arange(256))
     indices = _class_indices(survey)
-    with atomic_write(folder.path("ImageSets/Segmentation/default.txt")) as handle:
-        for item in items:
-            count_unsaid(item, survey, lost)
-            if not item.sized:
-                lost["images whose height and width nobody knows"] += 1
-                continue
-            name = names(item.file_name, item.number, ".png")
-            places = painted(item, lost)
-            classes, objects = _pictures(item, places, survey, indices, lost)
-            _write_png(folder.path(f"SegmentationClass/{name}"), classes, palette)
-            _write_png(folder.path(f"SegmentationObject/{name}"), objects, palette)
-            handle.write(f"{name.removesuffix('.png')}\n".encode())
-    lost["PNGs whose names differ from their images'"] += names.changed
-    with atomic_write(folder.path("labelmap.txt")) as handle:
-        handle.write(b"# label:color_rgb:parts:actions\n")
-        for name, index in {"background": 0, **indices, "void": VOID}.items():
-            red, green, blue = palette[index].tolist()
-            handle.write(f"{_plain(name)}:{red},{green},{blue}::\n".encode("utf-8", "replace"))
+    with OutputFolder(out / "voc") as folder:
+        with atomic_write(folder.path("ImageSets/Segmentation/default.txt")) as handle:
+            for item in items:
+                count_unsaid(item, survey, lost)
+                if not item.sized:
+                    lost["images whose height and width nobody knows"] += 1
+                    continue
+                name = names(item.file_name, item.number, ".png")
+                places = painted(item, lost)
+                classes, objects = _pictures(item, places, survey, indices, lost)
+                _write_png(folder.path(f"SegmentationClass/{name}"), classes, palette)
+                _write_png(folder.path(f"SegmentationObject/{name}"), objects, palette)
+                handle.write(f"{name.removesuffix('.png')}\n".encode())
+        lost["PNGs whose names differ from their images'"] += names.changed
+        with atomic_write(folder.path("labelmap.txt")) as handle:
+            handle.write(b"# label:color_rgb:parts:actions\n")
+            for name, index in {"background": 0, **indices, "void": VOID}.items():
+                red, green, blue = palette[index].tolist()
+                handle.write(f"{_plain(name)}:{red},{green},{blue}::\n".encode("utf-8", "replace"))
     return folder.root
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from ls_backend.exports.coco import Coco, MaskForm
 from ls_backend.exports.labelstudio import item_pieces
 from ls_backend.exports.panoptic import write_panoptic
 from ls_backend.exports.table import write_csv
+from ls_backend.exports.task_texts import TaskTexts
 from ls_backend.exports.voc import write_voc
 from ls_backend.exports.yolo import write_yolo
 from ls_backend.files import atomic_write
+from ls_backend.people import PeoplePolicy
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -27,7 +29,8 @@ FORMATS: Final = ("coco", "panoptic", "yolo", "voc", "labelstudio", "csv")
 @dataclass(frozen=True)
 class Export:
     """What every format is written from. info: the head of COCO files. image_url: what a browser loads for an image
-    whose input is no Label Studio task. masks, tolerance: of COCO polygons (and YOLO's), see `Coco`."""
+    whose input is no Label Studio task. masks, tolerance: of COCO polygons (and YOLO's), see `Coco`. people: what
+    becomes of a model's texts on people in Label Studio's tasks."""
 
     items: Items
     survey: Survey
@@ -35,6 +38,7 @@ class Export:
     image_url: Callable[[ImageItem], str]
     masks: MaskForm = "rle"
     tolerance: float = 0.0
+    people: PeoplePolicy = field(default_factory=PeoplePolicy)
 
     def write(self, name: str, out: Path, lost: Counter[str]) -> Path:
         """Write one of FORMATS into `out`, and count in `lost` what it cannot hold. Returns the file to begin with.
@@ -51,8 +55,11 @@ class Export:
         if name == "voc":
             return write_voc(self.items, self.survey, out, lost)
         if name == "labelstudio":
-            return _write(out / "labelstudio.json", item_pieces(self.items, self.image_url, lost))
+            return _write(out / "labelstudio.json", item_pieces(self._shown(lost), self.image_url, lost))
         return write_csv(self.items, self.survey, out, lost)
+
+    def _shown(self, lost: Counter[str]) -> TaskTexts:
+        return TaskTexts(self.items, self.survey.naming, self.people, lost)
 
 
 def _write(path: Path, pieces: Iterable[str]) -> Path:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import shapely
 
-from ls_backend.exports.names import OutputFolder, OutputNames
+from ls_backend.exports.names import OutputNames
+from ls_backend.exports.output_folder import OutputFolder
 from ls_backend.exports.paint import count_unsaid
 from ls_backend.exports.polygons import outlines
 from ls_backend.files import atomic_write
@@ -31,21 +32,21 @@ def write_yolo(items: Items, survey: Survey, out: Path, lost: Counter[str], tole
 
     tolerance: pixels by which a polygon may leave the mask's edge to need fewer points.
     """
-    folder = OutputFolder(out / "yolo")
     names = OutputNames()
-    with atomic_write(folder.path("images.txt")) as listing:
-        for item in items:
-            path = folder.path("labels/" + names(item.file_name, item.number, ".txt"))
-            with atomic_write(path) as handle:
-                handle.writelines(line.encode() for line in _lines(item, survey, lost, tolerance))
-            listing.write(f"images/{_one_line(item.file_name or path.stem)}\n".encode("utf-8", "replace"))
-            count_unsaid(item, survey, lost)
-    lost["label files whose names differ from their images'"] += names.changed
-    path = folder.path("data.yaml")
-    with atomic_write(path) as handle:
-        handle.write(b"path: .\ntrain: images.txt\nval: images.txt\nnames:\n")
-        for name, number in survey.numbers.items():
-            handle.write(f"  {number - 1}: {yaml_string(name)}\n".encode())
+    with OutputFolder(out / "yolo") as folder:
+        with atomic_write(folder.path("images.txt")) as listing:
+            for item in items:
+                path = folder.path("labels/" + names(item.file_name, item.number, ".txt"))
+                with atomic_write(path) as handle:
+                    handle.writelines(line.encode() for line in _lines(item, survey, lost, tolerance))
+                listing.write(f"images/{_one_line(item.file_name or path.stem)}\n".encode("utf-8", "replace"))
+                count_unsaid(item, survey, lost)
+        lost["label files whose names differ from their images'"] += names.changed
+        path = folder.path("data.yaml")
+        with atomic_write(path) as handle:
+            handle.write(b"path: .\ntrain: images.txt\nval: images.txt\nnames:\n")
+            for name, number in survey.numbers.items():
+                handle.write(f"  {number - 1}: {yaml_string(name)}\n".encode())
     return path
 
 

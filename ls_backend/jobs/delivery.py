@@ -14,8 +14,9 @@ from ls_backend.exports.labelstudio import local_files_url
 from ls_backend.jobs.keys import path_of, shown
 from ls_backend.jobs.project import has_prediction
 from ls_backend.label_studio_http import LabelStudioRefuses
-from ls_backend.people import PeoplePolicy
-from ls_backend.protocol import PredictionOptions, TaskError, prediction
+from ls_backend.pinned_http import ConnectionLost
+from ls_backend.prediction_options import prediction_options
+from ls_backend.protocol import TaskError, prediction
 from ls_backend.record import RecordError, to_segmentation
 from zgcore.errors import ConfigError
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from ls_backend.inference import Inference
     from ls_backend.jobs.project import Project
     from ls_backend.jobs.store import Claimed, StateStore
+    from ls_backend.record import ImageRecord
     from ls_backend.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
@@ -34,6 +36,7 @@ OUR_ID: Final = "zeroguide_id"  # in the data of tasks that we make, by which th
 TRIES: Final = 12  # to reach Label Studio, over about ten minutes
 FIRST_PAUSE_S: Final = 2.0
 LONGEST_PAUSE_S: Final = 60.0
+PATIENT_TRIES: Final = 6  # for all images; then one that Label Studio fails on, while it answers otherwise, fails alone
 _ENDS_THE_RUN: Final = (401, 403)
 
 
@@ -57,15 +60,7 @@ class ProjectDelivery:
     ) -> None:
         self.project, self.store, self.folder, self.version = project, store, folder, version
         self._image_root = image_root
-        settings = project.settings
-        self._options = PredictionOptions(
-            max_regions=settings.max_regions,
-            min_area=settings.min_area,
-            smooth=settings.smooth,
-            fill_holes=settings.fill_holes,
-            people=PeoplePolicy(settings.people_labels),
-            match=inference.match,
-        )
+        self._options = prediction_options(project.settings, inference.match)
 
     def deliver(self, images: Sequence[Claimed]) -> dict[int, str]:
         """See `Delivery`. Waits longer each time while Label Studio cannot be reached; FetchError in the end.
@@ -75,7 +70,7 @@ class ProjectDelivery:
         pause = FIRST_PAUSE_S
         for tries in range(TRIES):
             try:
-                return self._deliver(images)
+                return self._deliver(images, patient=tries < PATIENT_TRIES - 1)
             except FetchError as error:
                 if tries == TRIES - 1:
                     raise
@@ -84,26 +79,31 @@ class ProjectDelivery:
                 pause = min(2 * pause, LONGEST_PAUSE_S)
         raise AssertionError("the last try returns or raises")
 
-    def _deliver(self, images: Sequence[Claimed]) -> dict[int, str]:
+    def _deliver(self, images: Sequence[Claimed], patient: bool) -> dict[int, str]:
+        """One pass over all. patient: raise what may pass, once all others are through; else those images fail."""
         refused: dict[int, str] = {}
+        late: dict[int, FetchError] = {}
         documents: dict[int, dict[str, Any]] = {}
         singly: list[int] = []
         for image in images:
-            with _noting(refused, image, self.project):
-                task = self._task(image)
+            with _noting(refused, late, image, self.project):
+                record = self._record(image)
+                task = self._task(image, record)
                 known = self.project.api.predictions(task["id"])
                 if has_prediction(known, self.version):
                     continue
-                documents[image.id] = {"task": task["id"], **self._prediction(image, task)}
+                documents[image.id] = {"task": task["id"], **self._prediction(record, task)}
                 if any(one.get("model_version") == self.version for one in known):  # an empty one, to be replaced
                     singly.append(image.id)
         together = [number for number in documents if number not in singly]
         for number in [*singly, *self._sent(together, documents)]:
             image = next(image for image in images if image.id == number)
-            with _noting(refused, image, self.project):
+            with _noting(refused, late, image, self.project):
                 document = dict(documents[number])
                 self.project.api.store_prediction(self.project.number, document.pop("task"), document)
-        return refused
+        if late and patient:
+            raise next(iter(late.values()))
+        return refused | {number: str(error) for number, error in late.items()}
 
     def _sent(self, numbers: list[int], documents: dict[int, dict[str, Any]]) -> list[int]:
         """Send predictions together; gives those to be sent one by one, since Label Studio did not take them all."""
@@ -116,22 +116,73 @@ class ProjectDelivery:
             if error.status in _ENDS_THE_RUN:
                 raise
             return numbers
+        except ConnectionLost:
+            raise
+        except FetchError:
+            self.project.api.project(self.project.number)  # raises if all of it cannot be reached
+            return numbers
         return [] if taken == len(numbers) else numbers
 
-    def _prediction(self, image: Claimed, task: dict[str, Any]) -> dict[str, Any]:
+    def _record(self, image: Claimed) -> ImageRecord:
         record = self.folder.load(image.name)
         if record is None:
             raise RecordError(f"{image.name}: its record is damaged; retry it")
-        return prediction(task, [to_segmentation(record)], self.project.config, self.version, self._options)
+        return record
 
-    def _task(self, image: Claimed) -> dict[str, Any]:
+    def _prediction(self, record: ImageRecord, task: dict[str, Any]) -> dict[str, Any]:
+        """The embeddings go with it: by them a vocabulary tells the meanings of an ambiguous text apart."""
+        embeddings = self.folder.load_embeddings(record.name)
+        if embeddings is None or len(embeddings) != len(record.segments):
+            raise RecordError(f"{record.name}: its embeddings are damaged; retry it")
+        found = to_segmentation(record, embeddings)
+        return prediction(task, [found], self.project.config, self.version, self._options)
+
+    def _task(self, image: Claimed, record: ImageRecord) -> dict[str, Any]:
+        """The task of an image as it is now; what it was given for an earlier photo is taken away.
+
+        The mark of what a task is given is set before anything is, so that a crash in between is no excuse for it, and
+        only after all of the old is gone. TaskError where people have annotated the earlier photo.
+        """
+        now, before = record.source.sha256, self.store.delivered(image.id)
+        if before is None:
+            self.store.set_delivered(image.id, now)
+            return self._task_of(image)
+        task = self._task_of(image)
+        if before != now:
+            task = self._renewed(image, task)
+            self.store.set_delivered(image.id, now)
+        return task
+
+    def _renewed(self, image: Claimed, task: dict[str, Any]) -> dict[str, Any]:
+        """A task whose photo has changed: without our old predictions, and with the new upload where it has one."""
+        path = path_of(image.key)
+        if path is not None and self._image_root is None:
+            if task.get("annotations"):
+                raise TaskError(
+                    f"task {task['id']}: its photo has changed since people annotated it; delete the task or its "
+                    "annotations, then retry"
+                )
+            data = {**task["data"], self._field: self._address(image, path)}
+            self.project.api.update_task(task["id"], data)
+            task = {**task, "data": data}
+        for known in self.project.api.predictions(task["id"]):
+            if known.get("model_version") == self.version:
+                self.project.api.delete_prediction(known["id"])
+        return task
+
+    @property
+    def _field(self) -> str:
+        """Where the data of tasks has the photo's address. ConfigError where only people know."""
+        field = self.project.config.targets[0].image.value.removeprefix("$")
+        if not field.isidentifier():
+            raise ConfigError(f'project {self.project.number}: tasks can only be made for an image like value="$image"')
+        return field
+
+    def _task_of(self, image: Claimed) -> dict[str, Any]:
         """The task of an image, which is made where the project has none."""
         if image.task is not None and image.key.startswith(f"task:{self.project.number}/"):
             return self.project.task(image)
-        target = self.project.config.targets[0]
-        field = target.image.value.removeprefix("$")
-        if not field.isidentifier():
-            raise ConfigError(f'project {self.project.number}: tasks can only be made for an image like value="$image"')
+        field = self._field
         own = hashlib.sha256(image.key.encode()).hexdigest()[:16]
         task = self._found(f"data.{OUR_ID}", own)
         path = path_of(image.key)
@@ -161,12 +212,18 @@ class ProjectDelivery:
 
 
 @contextmanager
-def _noting(refused: dict[int, str], image: Claimed, project: Project) -> Iterator[None]:
-    """What is wrong with one image is noted; what is wrong with the project, its token or the network is raised."""
+def _noting(refused: dict[int, str], late: dict[int, FetchError], image: Claimed, project: Project) -> Iterator[None]:
+    """What is wrong with one image is noted; what is wrong with the project, its token or the network is raised.
+
+    late: where errors go that may pass, of images that Label Studio fails on while it answers otherwise.
+    """
     try:
         yield
-    except FetchError:
+    except ConnectionLost:
         raise
+    except FetchError as error:
+        project.api.project(project.number)
+        late[image.id] = error
     except LabelStudioRefuses as error:
         if error.status in _ENDS_THE_RUN:
             raise

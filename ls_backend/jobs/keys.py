@@ -12,6 +12,7 @@ from urllib.parse import quote_from_bytes, unquote, unquote_to_bytes
 from ls_backend.addresses import Url, shortened
 
 _SCHEME: Final = re.compile(r"([a-z][a-z0-9+.-]+):", re.IGNORECASE)
+_USER: Final = re.compile(r"(?<=://)[^/]*@")
 _RAW: Final = "file:"  # a path that is not UTF-8, which no database holds as text
 _TASK: Final = "task:"
 
@@ -37,6 +38,11 @@ def task_key(project: int, task: int) -> str:
     return f"{_TASK}{project}/{task}"
 
 
+def unread_key(reference: str) -> str:
+    """The key of an address of a kind that is not read, told apart from those of files and tasks."""
+    return f"unread:{reference}" if reference.lower().startswith((_RAW, _TASK)) else reference
+
+
 def is_task(key: str) -> bool:
     return key.startswith(_TASK)
 
@@ -52,6 +58,7 @@ def shown(reference: str) -> str:
     with suppress(ValueError):
         return Url.parse(reference).shown
     bare, mark, _ = reference.partition("?")
+    bare = _USER.sub("", bare)
     return shortened(bare + (mark and "?..."))
 
 

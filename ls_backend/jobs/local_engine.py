@@ -23,6 +23,7 @@ class LocalEngine:
 
     together: Final = 1  # what is in hand is lost with the process, so no more than it can be at
     lost_together: Final = 1
+    elsewhere: Final = False
 
     def __init__(self, model: Segmenter, folder: RunFolder, photos: Photos, options: RunOptions) -> None:
         self.model, self.folder, self.photos, self.options = model, folder, photos, options

@@ -16,11 +16,13 @@ from ls_backend.jobs.delivery import ProjectDelivery
 from ls_backend.jobs.helpers import helpers
 from ls_backend.jobs.local_engine import LocalEngine
 from ls_backend.jobs.photos import Photos
-from ls_backend.jobs.project import NEW, Project, ProjectAddress, new_project, version_of
-from ls_backend.jobs.registry import project_folder
+from ls_backend.jobs.project import Project, new_project, version_of
+from ls_backend.jobs.registry import STATE_FILE, project_folder
 from ls_backend.jobs.run import Run
 from ls_backend.jobs.sources import Reading, listed
+from ls_backend.jobs.store import Added
 from ls_backend.jobs.work import FolderDelivery, Work
+from ls_backend.label_studio_project import NEW, ProjectAddress
 from ls_backend.merged import FORMATS
 from ls_backend.runner import RunOptions, stamp_of, worker_count
 from zgcore.errors import ConfigError
@@ -52,7 +54,7 @@ class Engines:
 class Prelabel:
     """One process's part in a run. to: TARGET. given: settings of the run to change. build: makes the model.
 
-    state: where the state is, if not beside the results.
+    state: where the state is, if not beside the results. helping: whether another process has started this one.
     """
 
     def __init__(
@@ -62,8 +64,10 @@ class Prelabel:
         given: dict[str, Any],
         build: Callable[[ModelOptions], Segmenter],
         state: Path | None = None,
+        *,
+        helping: bool = False,
     ) -> None:
-        self._state = state
+        self._state, self._helping = state, helping
         self._to, self._settings, self._given, self._build = to, settings, given, build
         self._target: Project | None = None
         self._source: Project | None = None
@@ -71,8 +75,11 @@ class Prelabel:
         self.run: Run
 
     @contextmanager
-    def opened(self) -> Iterator[Run]:
-        """The run while it is worked at; made if it is not there. Raises as Run and Project do."""
+    def opened(self, *, new: bool = True) -> Iterator[Run]:
+        """The run while it is worked at. Raises as Run and Project do.
+
+        new: make it if it is not there; ConfigError otherwise.
+        """
         address = ProjectAddress.parse(self._to)
         if address is None:
             root, target = Path(self._to), os.path.abspath(self._to)
@@ -82,13 +89,16 @@ class Prelabel:
             self._target = Project(address, self._settings)
             target = self._target.page
             root = project_folder(self._settings.data_dir, self._target.api.url, self._target.number)
+        if not new and not (self._state or root / STATE_FILE).is_file():
+            raise self._nothing()
         with Run(root, target=target, data_dir=self._settings.data_dir, state=self._state) as self.run:
             before = self.run.settings
             own = self.run.take_settings(self._given)
             self._changed = own != before
             weights = None if own.weights is None else Path(own.weights)
             self._settings = replace(self._settings, preset=own.preset, weights=weights)
-            self.run.store.resume()
+            if not self._helping:  # or a cancel that came in between would be undone
+                self.run.store.resume()
             yield self.run
 
     @cached_property
@@ -106,23 +116,31 @@ class Prelabel:
         return version_of(self._settings, self.run.settings)
 
     @property
+    def _delivered_version(self) -> str | None:
+        """`version` where predictions are handed over."""
+        return None if self._target is None else self.version
+
+    @property
     def _overlays(self) -> bool:
         return "png" in (self.run.settings.formats or FORMATS) and self._target is None
 
-    def list_sources(self, sources: Sequence[str], *, which: Which, recursive: bool, images: Path | None) -> int:
-        """List the images of all sources; returns how many are new or changed.
+    def list_sources(self, sources: Sequence[str], *, which: Which, recursive: bool, images: Path | None) -> Added:
+        """List the images of all sources.
 
         Without sources the run must have images already. Raises ConfigError where it has not, else as the sources do.
         """
         reading = Reading(self.run.folder.root, recursive, images, self._object_store)
-        changed = 0
+        added = Added()
         for source in sources:
             address = ProjectAddress.parse(source)
             found = listed(source, reading) if address is None else self._tasks(address, which)
-            changed += self.run.add(source, found)
+            added += self.run.add(source, found)
         if not any(self.run.store.counts().values()):
-            raise ConfigError(f"{self._to}: there is no run to go on with; name its SOURCE")
-        return changed
+            raise self._nothing()
+        return added
+
+    def _nothing(self) -> ConfigError:
+        return ConfigError(f"{self._to}: there is no run to go on with; name its SOURCE")
 
     def prepare(self, *, resume: bool, retry_failed: bool) -> list[str]:
         """Queue again what has to be made again; gives notes for the user."""
@@ -140,7 +158,7 @@ class Prelabel:
         """Work until nothing is left, with a process for each further device."""
         self.run.store.set(engine=engines.name)
         left = sum(self.run.store.counts()[state] for state in ("queued", "running"))
-        if not left and not self._changed:
+        if not left and not self._changed and self._delivered_version == self.run.store.get("version"):
             return
         devices = all_devices(engines.devices) if engines.name == "local" else engines.devices[:1]
         model, engine = self._engine(engines, devices[0], left)
@@ -150,7 +168,15 @@ class Prelabel:
 
     def _command(self, engines: Engines) -> list[str]:
         """What another process is called with to help."""
-        command = ["prelabel", "--quiet", "--to", self.run.store.get("target"), "--batch-size", str(engines.batch)]
+        command = [
+            "prelabel",
+            "--helping",
+            "--quiet",
+            "--to",
+            self.run.store.get("target"),
+            "--batch-size",
+            str(engines.batch),
+        ]
         command += [] if engines.workers is None else ["--workers", str(engines.workers)]
         return command + ([] if self._state is None else ["--state", str(self._state)])
 
@@ -209,13 +235,13 @@ class Prelabel:
             spec = ActorSpec(root, model_options, replace(options, workers=0), self._settings, source)
             ray = RayEngine(spec, engines.address, engines.actors)
             try:
-                self.run.adopt(ray.stamp())
+                self.run.adopt(ray.stamp(), self._delivered_version)
             except BaseException:
                 ray.close()
                 raise
             return None, ray
         model = self._build(model_options)
-        self.run.adopt(stamp_of(model))
+        self.run.adopt(stamp_of(model), self._delivered_version)
         return model, LocalEngine(model, self.run.folder, self.photos, options)
 
     def _delivery(self, model: Any) -> Delivery:

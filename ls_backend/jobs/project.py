@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ls_backend.inference import model_version
 from ls_backend.jobs.keys import stem_of, task_key
 from ls_backend.jobs.store import NewImage
-from ls_backend.label_studio_api import connect
+from ls_backend.label_studio_project import ProjectAddress, connected
 from ls_backend.labelling_config import parse_config
 from ls_backend.merged import LABELLING_CONFIG
 from ls_backend.protocol import TaskError, task_images
@@ -24,34 +23,13 @@ if TYPE_CHECKING:
 
     from ls_backend.jobs.run import RunSettings
     from ls_backend.jobs.store import Claimed
-    from ls_backend.label_studio_api import LabelStudioApi
     from ls_backend.labelling_config import LabellingConfig
     from ls_backend.settings import Settings
 
 Which = Literal["all", "unlabelled", "unpredicted"]
 WHICH: Final = ("all", "unlabelled", "unpredicted")
-NEW: Final = 0
 LONGEST_DATA: Final = 16_384  # characters of task data that the state keeps; more is asked for again
 UNLABELLED: Final = {"filter": "filter:tasks:total_annotations", "operator": "equal", "type": "Number", "value": 0}
-_SHORT: Final = re.compile(r"label-studio:(\d{1,9}|new)")
-_PAGE: Final = re.compile(r"(https?://[^?#]+?)/projects/(\d{1,9})(?:/(?:data|settings)[^?#]*)?/?(?:[?#].*)?")
-
-
-@dataclass(frozen=True)
-class ProjectAddress:
-    """A project: its Label Studio, None for that of the settings, and its number, NEW for one to be made."""
-
-    url: str | None
-    number: int
-
-    @classmethod
-    def parse(cls, text: str) -> ProjectAddress | None:
-        """From "label-studio:12", "label-studio:new" or the address of a project's page; None for anything else."""
-        if short := _SHORT.fullmatch(text):
-            return cls(None, NEW if short[1] == "new" else int(short[1]))
-        if page := _PAGE.fullmatch(text):
-            return cls(page[1], int(page[2]))
-        return None
 
 
 def version_of(settings: Settings, run: RunSettings) -> str:
@@ -68,7 +46,7 @@ class Project:
 
     def __init__(self, address: ProjectAddress, settings: Settings) -> None:
         self.settings = settings if address.url is None else replace(settings, label_studio_url=address.url)
-        self.api = _connected(self.settings)
+        self.api = connected(self.settings)
         self.number = address.number
         self.document = self.api.project(self.number)
         self.config: LabellingConfig = parse_config(str(self.document.get("label_config") or ""))
@@ -134,17 +112,7 @@ def has_prediction(predictions: list[dict[str, Any]], version: str) -> bool:
 
 def new_project(settings: Settings) -> ProjectAddress:
     """Make a project for free text. Raises as `Project` does."""
-    api = _connected(settings)
+    api = connected(settings)
     config = templates_folder().joinpath(LABELLING_CONFIG).read_text(encoding="utf-8")
     made = api.create_project(title="zeroguide prelabel", label_config=config)
     return ProjectAddress(api.url, int(made["id"]))
-
-
-def _connected(settings: Settings) -> LabelStudioApi:
-    api = connect(settings)
-    if api is None:
-        raise ConfigError(
-            "Label Studio's address and token are needed: set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY, or "
-            "--label-studio-url and --label-studio-api-key"
-        )
-    return api

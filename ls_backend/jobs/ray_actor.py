@@ -6,10 +6,12 @@ Knows nothing of Ray, so that it can be tried without. Only small rows come back
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from ls_backend.fetch import Fetcher
+from ls_backend.files import OutputError
 from ls_backend.jobs.local_engine import LocalEngine
 from ls_backend.jobs.photos import Photos
 from ls_backend.jobs.project import Project
@@ -23,34 +25,40 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ls_backend.cli_model import ModelOptions
-    from ls_backend.jobs.project import ProjectAddress
+    from ls_backend.label_studio_project import ProjectAddress
     from ls_backend.record import RunStamp
     from ls_backend.runner import RunOptions
     from ls_backend.settings import Settings
 
 
 LOST: Final = "lost"
+ENDED: Final = "ended"  # the folder cannot be written: nothing of the run can
 
 
 @dataclass(frozen=True)
 class ActorSpec:
-    """Everything an actor is made from. root: the run's folder, the same path on every machine."""
+    """Everything an actor is made from. root: the run's folder, the same path on every machine. driver: see `Hand`."""
 
     root: Path
     model: ModelOptions
     options: RunOptions
     settings: Settings
     source: ProjectAddress | None = None
+    driver: str = ""
 
 
 class Hand:
-    """Which images actors are at: an empty file for each, which one that dies leaves behind."""
+    """Which images actors are at: an empty file for each, which one that dies leaves behind.
 
-    def __init__(self, root: Path) -> None:
-        self._folder = root / "in-hand"
+    driver: whose actors they are; several may be at one run, and none touches what the others' have in hand.
+    """
+
+    def __init__(self, root: Path, driver: str) -> None:
+        self._all = root / "in-hand"
+        self._folder = self._all / driver
 
     def take(self, image: int) -> None:
-        self._folder.mkdir(exist_ok=True)
+        self._folder.mkdir(parents=True, exist_ok=True)
         (self._folder / str(image)).touch()
 
     def holds(self, image: int) -> bool:
@@ -62,6 +70,8 @@ class Hand:
 
     def remove(self) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
+        with suppress(OSError):  # unless others have something in hand
+            self._all.rmdir()
 
 
 class Labeller:
@@ -71,11 +81,12 @@ class Labeller:
         project = None if spec.source is None else Project(spec.source, spec.settings)
         settings = spec.settings if project is None else project.settings
         photos = Photos(Fetcher(settings).fetch, project, settings.fetch.max_pixels)
-        self._hand = Hand(spec.root)
+        self._hand = Hand(spec.root, spec.driver)
         self._engine = LocalEngine(spec.model.build(), RunFolder(spec.root), photos, spec.options)
 
     def __call__(self, batch: Any) -> dict[str, list[Any]]:
-        """An Arrow table of `Claimed` -> columns of `Labelled`, with LOST for what an actor died with in hand.
+        """An Arrow table of `Claimed` -> columns of `Labelled`, with LOST for what an actor died with in hand, and
+        ENDED for what is left where the folder cannot be written.
 
         Never raises for what is wrong with an image.
         """
@@ -89,8 +100,9 @@ class Labeller:
                 self._hand.clear([one.id])
         except Exception as error:
             message = str(error) if isinstance(error, ZeroguideError) else f"{type(error).__name__}: {error}"
+            status = ENDED if isinstance(error, OutputError) else "failed"
             for image in images:
-                found.setdefault(image.id, ("failed", 0, message))
+                found.setdefault(image.id, (status, 0, message))
             self._hand.clear(found)
         statuses, segments, errors = zip(*found.values(), strict=True)
         return {"id": list(found), "status": list(statuses), "segments": list(segments), "error": list(errors)}

@@ -10,14 +10,16 @@ from __future__ import annotations
 import logging
 import math
 import os
+import secrets
 import socket
 import sys
 from contextlib import redirect_stdout
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
-from ls_backend.jobs.ray_actor import LOST, ActorSpec, Hand, Labeller, stamp_there
+from ls_backend.files import OutputError
+from ls_backend.jobs.ray_actor import ENDED, LOST, ActorSpec, Hand, Labeller, stamp_there
 from ls_backend.jobs.work import Labelled
 from ls_backend.record import RunStamp
 from zgcore.errors import ConfigError, ZeroguideError
@@ -44,8 +46,11 @@ class RayEngine:
     Raises ConfigError where Ray is not installed or the cluster cannot be reached.
     """
 
+    elsewhere: Final = True
+
     def __init__(self, spec: ActorSpec, address: str | None = None, actors: int | None = None) -> None:
-        self._spec = spec
+        self._spec = replace(spec, driver=secrets.token_hex(6))
+        self._hand = Hand(spec.root, self._spec.driver)
         self._stdout = redirect_stdout(sys.stderr)  # where Ray prints what its machines say
         self._stdout.__enter__()
         try:
@@ -64,7 +69,7 @@ class RayEngine:
     def close(self) -> None:
         """Leave the cluster; one that was started here ends."""
         self._ray.shutdown()
-        Hand(self._spec.root).remove()
+        self._hand.remove()
         self._stdout.__exit__(None, None, None)
 
     def stamp(self) -> RunStamp:
@@ -78,14 +83,13 @@ class RayEngine:
         raise error
 
     def results(self, images: Iterator[Claimed]) -> Generator[Labelled, None, None]:
-        """See `Engine`; in the order in which actors finish batches."""
+        """See `Engine`; in the order in which actors finish batches. Raises OutputError as the local engine does."""
         while some := list(islice(images, self.together)):
             yield from self._labelled(some)
 
     def _labelled(self, images: Sequence[Claimed]) -> Iterator[Labelled]:
         data = self._ray.data
-        hand = Hand(self._spec.root)
-        hand.clear(image.id for image in images)
+        self._hand.clear(image.id for image in images)
         batch = BATCH if images[0].attempts == 1 else 1
         batches = math.ceil(len(images) / batch)
         rows = data.from_items([asdict(image) for image in images], override_num_blocks=batches)
@@ -99,6 +103,8 @@ class RayEngine:
             num_gpus=self._gpus,
         )
         for row in labelled.iter_rows():
+            if row["status"] == ENDED:
+                raise OutputError(row["error"])
             if row["status"] != LOST:
                 yield Labelled(**row)
 

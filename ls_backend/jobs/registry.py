@@ -38,7 +38,7 @@ def project_folder(data_dir: Path, url: str, project: int) -> Path:
 def register(data_dir: Path, state: Path) -> str:
     """Let `zeroguide jobs` and the status page know a run; returns its id. OutputError where that cannot be."""
     folder, name = data_dir / _FOLDER, job_id(state)
-    make_folder(folder)
+    make_folder(folder, "--data-dir")
     with atomic_write(folder / f"{name}.json") as handle:
         handle.write(json.dumps({"state": os.path.abspath(state)}).encode())
     return name

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import time
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ls_backend.jobs.keys import scheme_of, shown
 from ls_backend.jobs.records import StoreRecords
 from ls_backend.jobs.registry import STATE_FILE, register
 from ls_backend.jobs.store import StateStore
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from ls_backend.jobs.photos import Photos
-    from ls_backend.jobs.store import NewImage
+    from ls_backend.jobs.store import Added, NewImage
 
 
 @dataclass(frozen=True)
@@ -55,11 +57,13 @@ class Run:
     """
 
     def __init__(self, root: Path, *, target: str, data_dir: Path, state: Path | None = None) -> None:
-        self.folder = RunFolder(root)
+        self.folder = RunFolder(root, "--to")
         self.state = state or root / STATE_FILE
         self.store = StateStore(self.state, create=True)
         job = register(data_dir, self.state)
         self.store.set(id=job, target=target, started=self.store.get("started") or time.time())
+        known = self.store.get("options") or {}
+        self.settings = RunSettings(**{**known, "formats": tuple(known.get("formats", ()))})
 
     def __enter__(self) -> Run:
         return self
@@ -67,40 +71,37 @@ class Run:
     def __exit__(self, *_: object) -> None:
         self.store.close()
 
-    @property
-    def settings(self) -> RunSettings:
-        known = self.store.get("options") or {}
-        return RunSettings(**{**known, "formats": tuple(known.get("formats", ()))})
-
     def take_settings(self, given: dict[str, Any]) -> RunSettings:
-        """The run's settings with those that were given now in their place; they are kept."""
-        settings = self.settings.with_values(given)
-        self.store.set(options=asdict(settings))
-        return settings
+        """The run's settings with those that were given now in their place; `adopt` keeps them."""
+        self.settings = self.settings.with_values(given)
+        return self.settings
 
-    def add(self, source: str, images: Iterable[NewImage]) -> int:
-        """List a source's images; returns how many are new or changed."""
-        changed = self.store.add(images)
+    def add(self, source: str, images: Iterable[NewImage]) -> Added:
+        """List a source's images. Of an address its secrets are not noted, since the source is shown to people."""
+        added = self.store.add(images)
+        name = source if scheme_of(source) is None or os.path.exists(source) else shown(source)
         sources = (self.store.get("source") or "").split("\n")
-        self.store.set(source="\n".join(dict.fromkeys(filter(None, [*sources, source]))))
-        return changed
+        self.store.set(source="\n".join(dict.fromkeys(filter(None, [*sources, name]))))
+        return added
 
-    def adopt(self, stamp: RunStamp) -> int:
-        """Make the run one of this model; what another made is queued again. Returns how many images that are.
+    def adopt(self, stamp: RunStamp, version: str | None = None) -> int:
+        """Make the run one of this model and of the settings taken; what another made is queued again.
+
+        version: what a project's predictions are tagged with; results of another are handed over again. Returns how
+        many images are queued again.
 
         Raises ConfigError where processes with another model are at it.
         """
-        known = self.store.get("stamp")
-        if known == asdict(stamp):
-            return 0
+        known, before = self.store.get("stamp"), self.store.get("version")
+        same = known == asdict(stamp) and before == version
         self.store.recover()
-        if known is not None and self.store.owners():
+        if known is not None and not same and self.store.owners():
             raise ConfigError(
                 f"{self.folder.root}: other processes are at this run with preset {known['preset']}, version "
                 f"{known['model_version']}; stop them (zeroguide jobs cancel) or choose another --to"
             )
-        again = 0 if known is None else self.store.redo()
-        self.store.set(stamp=asdict(stamp))
+        again = 0 if known is None or same else self.store.redo()
+        self.store.set(stamp=asdict(stamp), options=asdict(self.settings), version=version)
         return again
 
     @property
@@ -133,8 +134,9 @@ class Run:
         with self._alone():
             (last,) = next(self.store.rows("SELECT MAX(finished) FROM images WHERE finished IS NOT NULL"))
             now = [self.store.counts(), last, list(formats), image_root, asdict(self.stamp)]
-            if self.store.get("gathered") == now:
-                return {name: Path(path) for name, path in self.store.get("files").items()}, 0
+            files = {name: Path(path) for name, path in (self.store.get("files") or {}).items()}
+            if self.store.get("gathered") == now and all(path.exists() for path in files.values()):
+                return files, 0
             records = StoreRecords(self.store, self.folder, self.stamp, photos, root)
             files = write_merged(records, formats, records.links())
             self.store.set(files={name: str(path) for name, path in files.items()}, gathered=now)
@@ -143,6 +145,6 @@ class Run:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """One process at a time; the system lets go when it ends, however it ends."""
-        with self.state.with_suffix(".lock").open("w") as lock:
+        with self.state.with_suffix(".lock").open("a") as lock:  # nothing is written: it may be somebody's
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield

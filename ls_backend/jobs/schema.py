@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-VERSION: Final = 1
+VERSION: Final = 2
 APPLICATION: Final = 0x7A675231  # "zgR1", told apart from other SQLite files by it
 BUSY_S: Final = 60.0  # for another process's write to end; they take milliseconds
 
@@ -38,6 +38,7 @@ CREATE TABLE images (
     size INTEGER NOT NULL,
     task INTEGER,
     data TEXT,
+    delivered TEXT,
     state TEXT NOT NULL DEFAULT 'queued' CHECK (state IN {STATES}),
     attempts INTEGER NOT NULL DEFAULT 0,
     owner TEXT,
@@ -110,8 +111,19 @@ def _create(path: Path) -> None:
 def _check(connection: sqlite3.Connection, path: Path) -> None:
     if _number(connection, "application_id") != APPLICATION:
         raise StateError(f"{path}: is not the state of a run; choose another folder")
+    if _number(connection, "user_version") == 1:
+        _add_delivered(connection)
     if (version := _number(connection, "user_version")) != VERSION:
         raise StateError(f"{path}: was written by another version of zeroguide (schema {version}); use that one")
+
+
+def _add_delivered(connection: sqlite3.Connection) -> None:
+    """From version 1, in which nobody noted what a project was given."""
+    connection.execute("BEGIN IMMEDIATE")
+    if _number(connection, "user_version") == 1:  # no other process was quicker
+        connection.execute("ALTER TABLE images ADD COLUMN delivered TEXT")
+        connection.execute("PRAGMA user_version = 2")
+    connection.execute("COMMIT")
 
 
 def _number(connection: sqlite3.Connection, pragma: str) -> int:

@@ -7,6 +7,7 @@ reason, and takes no other down.
 from __future__ import annotations
 
 import glob
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -15,8 +16,8 @@ import ijson
 
 from ls_backend.addresses import FetchError
 from ls_backend.find_photos import find_photos
-from ls_backend.jobs.keys import key_of, scheme_of, shown, stem_of
-from ls_backend.jobs.store import NewImage
+from ls_backend.jobs.keys import key_of, scheme_of, shown, stem_of, unread_key
+from ls_backend.jobs.store import MISSING, NewImage
 from ls_backend.run_folder import safe_stem
 from ls_backend.settings import OBJECT_STORES
 from zgcore.errors import ConfigError
@@ -59,7 +60,7 @@ def listed(source: str, reading: Reading) -> Iterator[NewImage]:
     if source.startswith("@"):
         yield from _list(Path(source[1:]), reading)
         return
-    scheme = scheme_of(source)
+    scheme = None if os.path.exists(source) else scheme_of(source)
     if scheme in OBJECT_STORES:
         yield from _objects(source, scheme, reading)
     elif scheme in ("http", "https"):
@@ -78,8 +79,8 @@ def file_image(path: Path) -> NewImage:
     """A file, marked with its size and time; one that is not there is listed all the same."""
     try:
         status = path.stat()
-    except OSError:
-        return NewImage(key_of(path), safe_stem(path), "missing")
+    except (OSError, ValueError):  # no name of a file at all
+        return NewImage(key_of(path), safe_stem(path), MISSING)
     return NewImage(key_of(path), safe_stem(path), f"{status.st_size}:{status.st_mtime_ns}", status.st_size)
 
 
@@ -105,12 +106,20 @@ def _list(path: Path, reading: Reading) -> Iterator[NewImage]:
                 entry = line.strip()
                 if not entry or entry.startswith("#"):
                     continue
-                if scheme_of(entry) is None:
-                    yield file_image(path.parent / entry)
-                else:
-                    yield from listed(entry, reading)
+                yield from _entry(entry, path.parent, reading)
     except OSError as error:
         raise ConfigError(f"{path}: the list cannot be read: {error.strerror}") from error
+
+
+def _entry(entry: str, folder: Path, reading: Reading) -> Iterator[NewImage]:
+    """A line of a list: a path that is there, whatever it looks like, else an address; other kinds fail in turn."""
+    scheme = scheme_of(entry)
+    if scheme is None or os.path.exists(folder / entry):
+        yield file_image(folder / entry)
+    elif scheme in ("http", "https", *OBJECT_STORES):
+        yield from listed(entry, reading)
+    else:
+        yield _address(unread_key(entry))
 
 
 def _coco(path: Path, reading: Reading) -> Iterator[NewImage]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from ls_backend.jobs.owner import Owner
-from ls_backend.jobs.schema import DONE, FAILED, STATES, opened, told
+from ls_backend.jobs.schema import DONE, FAILED, RUNNING, STATES, opened, told
 
 if TYPE_CHECKING:
     import sqlite3
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 LEASE_S: Final = 60.0
 MOST_ATTEMPTS: Final = 3  # at an image whose process ends each time
 _ADDED_TOGETHER: Final = 1000
+MISSING: Final = "missing"  # the mark of a file that is not there
 LOST: Final = "the process ended while it was at this image"
 
 
@@ -41,6 +42,19 @@ class NewImage:
     size: int = 0
     task: int | None = None
     data: str | None = None
+
+
+@dataclass(frozen=True)
+class Added:
+    """What became of images that were listed. changed: how many are new or changed. away: how many are done or in
+    hand and have no file at present; they stay as they are.
+    """
+
+    changed: int = 0
+    away: int = 0
+
+    def __add__(self, other: Added) -> Added:
+        return Added(self.changed + other.changed, self.away + other.away)
 
 
 @dataclass(frozen=True)
@@ -122,9 +136,9 @@ class StateStore:
 
     # Listing images.
 
-    def add(self, images: Iterable[NewImage]) -> int:
-        """List images; those known are queued again if they have changed. Returns how many are new or changed."""
-        changed, chunk = 0, []
+    def add(self, images: Iterable[NewImage]) -> Added:
+        """List images; those known are queued again if they have changed."""
+        changed, chunk = Added(), list[NewImage]()
         for image in images:
             chunk.append(image)
             if len(chunk) == _ADDED_TOGETHER:
@@ -132,24 +146,28 @@ class StateStore:
                 chunk.clear()
         return changed + self._add(chunk)
 
-    def _add(self, images: Sequence[NewImage]) -> int:
+    def _add(self, images: Sequence[NewImage]) -> Added:
         with self.writing() as db:
-            return sum(_add_one(db, image) for image in images)
+            return sum((_add_one(db, image) for image in images), Added())
 
     # Working at them.
 
-    def claim(self, owner: Owner, limit: int) -> list[Claimed]:
-        """Take up to `limit` images in hand, the longest listed first; none once the run is cancelled."""
-        return self._claim(owner, "attempts = 0 ORDER BY id", limit)
+    def claim(self, owner: Owner, limit: int, *, tried: bool = True) -> list[Claimed]:
+        """Take up to `limit` images in hand, the longest listed first; none once the run is cancelled.
 
-    def claim_lost(self, owner: Owner, limit: int = 1) -> list[Claimed]:
+        tried: whether this counts as an attempt at them even if the process ends. Not where images are worked at
+        elsewhere, so that none of them can be what ended it.
+        """
+        return self._claim(owner, "attempts = 0 ORDER BY id", limit, tried)
+
+    def claim_lost(self, owner: Owner, limit: int = 1, *, tried: bool = True) -> list[Claimed]:
         """Take images in hand whose process ended the last time.
 
         One of them may be what ends processes: who dies of it should have no others in hand, or they are lost again.
         """
-        return self._claim(owner, "attempts > 0 ORDER BY attempts, id", limit)
+        return self._claim(owner, "attempts > 0 ORDER BY attempts, id", limit, tried)
 
-    def _claim(self, owner: Owner, which: str, limit: int) -> list[Claimed]:
+    def _claim(self, owner: Owner, which: str, limit: int, tried: bool) -> list[Claimed]:
         with self.writing() as db:
             self._renew(db, owner)
             _give_back_expired(db, time.time())
@@ -161,9 +179,9 @@ class StateStore:
             return [
                 Claimed(
                     *db.execute(
-                        "UPDATE images SET state = 'running', owner = ?, attempts = attempts + 1 WHERE id = ? "
-                        "RETURNING id, key, name, mark, attempts, task, data",
-                        (owner.id, number),
+                        "UPDATE images SET state = 'running', owner = ?, attempts = attempts + ? WHERE id = ? "
+                        "RETURNING id, key, name, mark, attempts + ?, task, data",
+                        (owner.id, tried, number, not tried),
                     ).fetchone()
                 )
                 for (number,) in ids
@@ -188,20 +206,30 @@ class StateStore:
                 counted += [one.id] * cursor.rowcount
         return counted
 
-    def release(self, owner: Owner) -> None:
-        """Give up the lease, and put what is in hand back into the queue as if it had not been tried."""
+    def release(self, owner: Owner, *, tried: bool = True) -> None:
+        """Give up the lease, and put what is in hand back into the queue as if it had not been tried.
+
+        tried: as it was claimed.
+        """
         with self.writing() as db:
             db.execute(
-                "UPDATE images SET state = 'queued', owner = NULL, attempts = attempts - 1 "
+                "UPDATE images SET state = 'queued', owner = NULL, attempts = MAX(0, attempts - ?) "
                 "WHERE state = 'running' AND owner = ?",
-                (owner.id,),
+                (tried, owner.id),
             )
             db.execute("DELETE FROM owners WHERE id = ?", (owner.id,))
 
-    def let_go(self, owner: Owner, ids: Iterable[int]) -> None:
-        """Put images in hand back into the queue; the attempt counts, and after too many they have failed."""
+    def let_go(self, owner: Owner, ids: Iterable[int], *, tried: bool = True) -> None:
+        """Put images in hand back into the queue; the attempt counts, and after too many they have failed.
+
+        tried: as they were claimed.
+        """
         with self.writing() as db:
             for number in ids:
+                if not tried:
+                    db.execute(
+                        "UPDATE images SET attempts = attempts + 1 WHERE id = ? AND owner = ?", (number, owner.id)
+                    )
                 _give_back(db, "id = ? AND owner = ?", (number, owner.id))
 
     def renew(self, owner: Owner) -> None:
@@ -254,30 +282,41 @@ class StateStore:
     def resume(self) -> None:
         self.set(cancelled=None)
 
+    def delivered(self, image: int) -> str | None:
+        """SHA-256 of the photo whose result a project was given, or was about to be; None where it had none."""
+        (found,) = next(self.rows("SELECT delivered FROM images WHERE id = ?", image))
+        return None if found is None else str(found)
+
+    def set_delivered(self, image: int, sha256: str) -> None:
+        with self.writing() as db:
+            db.execute("UPDATE images SET delivered = ? WHERE id = ?", (sha256, image))
+
     def set_task(self, image: int, task: int) -> None:
         """Note the Label Studio task of an image."""
         with self.writing() as db:
             db.execute("UPDATE images SET task = ? WHERE id = ?", (task, image))
 
 
-def _add_one(db: sqlite3.Connection, image: NewImage) -> bool:
-    known = db.execute("SELECT id, mark FROM images WHERE key = ?", (image.key,)).fetchone()
+def _add_one(db: sqlite3.Connection, image: NewImage) -> Added:
+    known = db.execute("SELECT id, mark, state FROM images WHERE key = ?", (image.key,)).fetchone()
     if known is None:
         name = _free_name(db, image)
         db.execute(
             "INSERT INTO images (key, name, folded, mark, size, task, data) VALUES (?, ?, ?, ?, ?, ?, ?)",
             (image.key, name, name.casefold(), image.mark, image.size, image.task, image.data),
         )
-        return True
-    number, mark = known
+        return Added(changed=1)
+    number, mark, state = known
     if mark == image.mark:
-        return False
+        return Added()
+    if image.mark == MISSING and state in (DONE, RUNNING):  # a disk that is away takes no result with it
+        return Added(away=1)
     db.execute(
         "UPDATE images SET mark = ?, size = ?, data = ?, attempts = 0, "
         "state = CASE state WHEN 'running' THEN state ELSE 'queued' END WHERE id = ?",
         (image.mark, image.size, image.data, number),
     )
-    return True
+    return Added(changed=1)
 
 
 def _free_name(db: sqlite3.Connection, image: NewImage) -> str:

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 WAIT_S: Final = 0.5  # between two looks at what other processes have in hand
 HANDED_OVER_S: Final = 20.0  # an image waits no longer for others to be handed over with
-_NUMBER: Final = re.compile(r"\d[\d,.]{3,}")
+_NUMBER: Final = re.compile(r"\d{1,3}(?:,\d{3})+|\d{4,}")
 
 
 @dataclass(frozen=True)
@@ -41,13 +41,15 @@ class Engine(Protocol):
     """Labels images and writes their records.
 
     together: images that are taken in hand with one write to the state. lost_together: the same for images that were
-    lost before; more than one where an image that ends processes does not end this one.
+    lost before; more than one where an image that ends processes does not end this one. elsewhere: whether that is so.
     """
 
     @property
     def together(self) -> int: ...
     @property
     def lost_together(self) -> int: ...
+    @property
+    def elsewhere(self) -> bool: ...
 
     def results(self, images: Iterator[Claimed]) -> Generator[Labelled, None, None]:
         """What became of images, in any order; one whose machine was lost is left out. Takes from `images` what it has
@@ -95,6 +97,7 @@ class Work:
         self.store, self.engine, self.delivery = store, engine, delivery
         self.owner = Owner.here()
         self._tell = tell
+        self._tried = not engine.elsewhere  # what an image did to an actor is told by the actor
         self._hand: dict[int, Claimed] = {}
         self._ready: list[tuple[Claimed, Labelled]] = []
         self._oldest = 0.0
@@ -112,12 +115,12 @@ class Work:
                     pass
             finally:
                 with suppress(StateError):
-                    self.store.release(self.owner)
+                    self.store.release(self.owner, tried=self._tried)
 
     def _pass(self) -> bool:
         """Work off what is in the queue; False once there is nothing to wait for either."""
         self._label(self._claims())
-        while lost := self.store.claim_lost(self.owner, self.engine.lost_together):
+        while lost := self.store.claim_lost(self.owner, self.engine.lost_together, tried=self._tried):
             self._label(self._in_hand(lost))
         return self._wait()
 
@@ -133,7 +136,7 @@ class Work:
             time.sleep(WAIT_S)
 
     def _claims(self) -> Iterator[Claimed]:
-        while images := self.store.claim(self.owner, self.engine.together):
+        while images := self.store.claim(self.owner, self.engine.together, tried=self._tried):
             yield from self._in_hand(images)
 
     def _in_hand(self, images: Sequence[Claimed]) -> Iterator[Claimed]:
@@ -146,7 +149,7 @@ class Work:
                 self._take(self._hand.pop(result.id), result)
         self._settle()
         if self._hand:  # the engine lost them
-            self.store.let_go(self.owner, list(self._hand))
+            self.store.let_go(self.owner, list(self._hand), tried=self._tried)
             self._hand.clear()
 
     def _take(self, image: Claimed, result: Labelled) -> None:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ls_backend.local_label_studio import free_port
+from ls_backend.local_server import free_port
 from tests.label_studio.studio import until
 from tests.ls_backend.serving import Client
 

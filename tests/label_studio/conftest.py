@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from ls_backend.local_label_studio import LocalLabelStudio, free_port, program
+from ls_backend.local_label_studio import LocalLabelStudio, program
+from ls_backend.local_server import free_port
 from tests.label_studio.backend_process import BackendProcess
 from tests.label_studio.studio import Studio
 from zgcore.mini.load import WEIGHTS_FOLDER

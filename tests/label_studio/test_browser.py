@@ -1,12 +1,15 @@
 """What an annotator sees and does: rendered pixels, the region list, and what is exported afterwards."""
 
 import re
+from collections import Counter
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
-from ls_backend.local_label_studio import free_port
+from ls_backend.cli import zeroguide
+from ls_backend.local_server import free_port
 from tests.label_studio import photos
 from tests.label_studio.results import regions
 from tests.label_studio.studio import TEMPLATES, until
@@ -115,6 +118,46 @@ def test_masks_and_texts_are_seen_edited_and_exported(browser, studio, backend_o
         else:
             assert (after.text, after.label) == (before.text, before.label)
             assert overlap(after.mask, before.mask) > 0.97
+    told = {"mask_edited": 1, "accepted": len(predictions) - 1}
+    until(lambda: outcomes(backend) == told, f"the backend counts {told}")
+
+
+def outcomes(backend):
+    """Numbers of annotated regions by what the backend takes for having been done to them."""
+    lines = backend.client.get("/metrics")[2].decode()
+    found = re.findall(r'^zeroguide_annotated_regions\{outcome="(\w+)"\} (\S+)$', lines, re.MULTILINE)
+    return Counter({name: int(float(count)) for name, count in found if float(count)})
+
+
+def test_a_text_alone_is_edited(browser, studio, backend):
+    project, task, result = predicted(studio, backend, "renamed", "street.jpg", photos.photo("street"))
+    predictions = regions(result)
+    browser.open_task(project, task, len(predictions))
+    browser.type("[data-testid=textarea-region-input]", "old brick terrace\n")
+    until(lambda: browser.texts()[0] == "old brick terrace", "the text is changed")
+    before = outcomes(backend)
+    browser.click("//button[contains(., 'Submit')]")
+    until(lambda: studio.tasks(project)[0]["annotations"], "the annotation is stored")
+    told = {"text_edited": 1, "accepted": len(predictions) - 1}
+    until(lambda: outcomes(backend) - before == told, f"the backend counts {told}")
+
+
+def test_with_preannotation_a_task_gets_its_masks_when_it_is_opened(browser, studio, backend):
+    project = studio.project("preannotated", "free_text.xml")
+    content = photos.fresh("street", 70)
+    (task,) = studio.upload(project, {"street.png": content}).values()
+    arguments = ["connect", "--url", studio.url, "--project", str(project), "--backend-url", backend.url]
+    done = CliRunner(env={"LABEL_STUDIO_API_KEY": studio.token}).invoke(zeroguide, [*arguments, "--preannotate"])
+    assert done.exit_code == 0, done.output
+    assert studio.predictions(project) == {task: []}
+    browser.open(f"/projects/{project}/data?task={task}")
+    (prediction,) = until(lambda: studio.predictions(project)[task], "opening the task has it predicted")
+    found = regions(prediction["result"])
+    until(lambda: len(browser.all(".lsf-outliner-item")) == len(found) > 1, "all regions are listed")
+    until(lambda: len(browser.drawn()[1]) == len(found), "all masks are drawn")
+    browser.shot("10-preannotated")
+    assert browser.texts() == [region.text for region in found.values()]
+    assert_drawn(browser, prediction["result"], content)
 
 
 def rub_out(browser, mask):

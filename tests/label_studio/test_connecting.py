@@ -71,6 +71,24 @@ def test_label_studio_takes_the_templates_and_their_predictions(studio, backend,
         assert labels == {f"obj {n + 1}" for n in range(len(found))}
 
 
+def test_a_prompt_is_answered_with_every_segment(studio, backend):
+    """What the editor asks while somebody annotates; Label Studio takes the answer, and as a prediction too."""
+    project = studio.project("prompted", "free_text_prompts.xml")
+    content = photos.photo("street")
+    (task,) = studio.upload(project, {"street.jpg": content}).values()
+    number = studio.connect(project, backend.url, is_interactive=True)["id"]
+    prompt = {"from_name": "prompt", "to_name": "image", "type": "textarea", "id": "p", "origin": "manual"}
+    asked = {"task": task, "context": {"result": [{**prompt, "value": {"text": ["red ball"]}}]}}
+    answer = studio.call("POST", f"/api/ml/{number}/interactive-annotating", asked)
+    assert answer.keys() == {"data"}  # else "errors", with status 200 too
+    suggested = assert_masks_and_texts(answer["data"]["result"], *photos.pixels(content).shape[:2])
+    taken = studio.call("POST", f"/api/projects/{project}/import/predictions", [{"task": task, **answer["data"]}])
+    assert taken["created"] == 1
+    ((stored,),) = studio.predictions(project).values()
+    assert regions(stored["result"]).keys() == suggested.keys()
+    assert f"project {project}: a prompt (" in backend.log.read_text()
+
+
 def test_label_studio_takes_the_rating_template(studio):
     project = studio.project("rating", "rating.xml")
     (task,) = studio.upload(project, {"street.jpg": photos.photo("street")}).values()

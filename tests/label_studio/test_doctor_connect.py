@@ -17,16 +17,20 @@ from ls_backend.connect import Connection, connect_project, template_config
 from ls_backend.doctor_label_studio import UNBLOCK, LabelStudioDoctor
 from ls_backend.fetch import Fetcher
 from ls_backend.label_studio_api import LabelStudioApi, LabelStudioRefuses
-from ls_backend.local_label_studio import LocalLabelStudio, free_port
+from ls_backend.local_label_studio import LocalLabelStudio
+from ls_backend.local_server import free_port
+from ls_backend.pinned_http import basic_authorization
 from ls_backend.quickstart import TITLE
-from ls_backend.settings import Secret, Settings
+from ls_backend.settings import BasicAuth, Secret, Settings
 from tests.label_studio import photos
-from tests.label_studio.studio import Studio
+from tests.label_studio.studio import Studio, until
+from tests.label_studio.test_faults import PLAIN
 from zgcore.samples import sample_paths
 
 BOXES = """<View><Image name="image" value="$image"/>
 <RectangleLabels name="box" toName="image"><Label value="car"/></RectangleLabels></View>"""
 SIZE = {"original_width": 4, "original_height": 4, "image_rotation": 0}
+ACCEPTED = 'zeroguide_annotated_regions{outcome="accepted"}'
 BOX = {
     "from_name": "box",
     "to_name": "image",
@@ -121,6 +125,33 @@ def test_connect_and_again(studio, api, backend):
     project = api.project(number)
     assert project["label_config"] == template_config("free_text").strip()
     assert (project["show_collab_predictions"], project["model_version"]) == (True, "zeroguide")
+
+
+def test_a_backend_with_a_password_is_told_of_annotations(studio, settings, api, backend_of):
+    """Label Studio makes the webhook without the password: what connecting by hand leaves, and `connect` puts right."""
+    auth = BasicAuth("me", Secret("hunter2"))
+    own = replace(settings, auth=auth)
+    backend = backend_of("password", **PLAIN, BASIC_AUTH_USER="me", BASIC_AUTH_PASS="hunter2").start()
+    backend.client.headers.update(basic_authorization("me", "hunter2"))
+    number = api.create_project(title="password", label_config=template_config("free_text"))["id"]
+    first, second = studio.upload(number, {f"{name}.jpg": photos.photo(name) for name in ("cat", "street")}).values()
+    api.add_ml_backend(number, backend.url, auth=auth)
+    studio.retrieve(number)
+    results = {task: found[0]["result"] for task, found in studio.predictions(number).items()}
+    found = examined(own, number, backend)["connection"]
+    assert (found.state, "the webhook has no password, or another" in found.message) == ("warning", True)
+    assert "hunter2" not in f"{found}"
+    api.create_annotation(first, results[first])
+    until(lambda: backend.metric('zeroguide_requests_total{endpoint="webhook",status="401"}') == 1, "it is refused")
+    assert backend.metric(ACCEPTED) == 0
+
+    assert {step.state for step in connect_project(api, Connection(number, backend.url, auth))} == {"ok"}
+    assert examined(own, number, backend)["connection"].state == "ok"
+    assert len(api.webhooks(number)) == 1
+    api.create_annotation(second, results[second])
+    count = sum(entry["type"] == "brushlabels" for entry in results[second])
+    assert count > 0
+    until(lambda: backend.metric(ACCEPTED) == count, "the regions of the second annotation are counted")
 
 
 def test_connect_keeps_a_config_that_annotations_need(api, backend):

@@ -92,6 +92,34 @@ def test_photos_become_tasks_with_predictions_once(model, studio, project, capsy
     assert tasks(studio, project) == found
 
 
+def test_a_photo_that_changed_takes_the_place_of_the_old_one(model, studio, project, capsys):
+    first, second = make_photos(Path("photos"), 2, size=(64, 48))
+    target = f"label-studio:{project}"
+    assert prelabel(capsys, "photos", "--to", target)[0] == 0
+    before = tasks(studio, project)
+    first.write_bytes(make_photos(Path("other"), 3, size=(64, 48))[2].read_bytes())
+    assert prelabel(capsys, "photos", "--to", target)[0] == 0
+    after = tasks(studio, project)
+    (changed,) = [number for number in before if before[number]["data"] != after[number]["data"]]
+    assert set(after) == set(before)
+    assert {name: after[changed]["data"][name] for name in ("file_name", "zeroguide_id")} == {
+        name: before[changed]["data"][name] for name in ("file_name", "zeroguide_id")
+    }
+    client = Client(studio.url, {"Authorization": f"Token {studio.token}"})
+    assert client.get(after[changed]["data"]["image"])[2] == first.read_bytes()
+    assert [sorted(found) for found in texts(after[changed])] == [sorted(bands(first))]
+    (same,) = set(after) - {changed}
+    assert after[same] == before[same]
+
+    body = {"result": after[changed]["predictions"][0]["result"]}
+    studio.call("POST", f"/api/tasks/{changed}/annotations/", body)
+    first.write_bytes(second.read_bytes())
+    code, document = prelabel(capsys, "photos", "--to", target)
+    assert (code, document["failed"]) == (1, 1)
+    assert document["reasons"][0]["reason"].startswith("its photo has changed since people annotated it")
+    assert tasks(studio, project)[changed]["data"] == after[changed]["data"]
+
+
 def test_what_was_stored_before_a_crash_is_not_stored_again(model, studio, project, capsys, monkeypatch):
     """The process ends after Label Studio has the predictions and before the state says so."""
     make_photos(Path("photos"), 3, size=(64, 48))

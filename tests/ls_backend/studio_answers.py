@@ -113,6 +113,7 @@ class Studio:
             ("DELETE", r"/api/ml/(\d+)", lambda n, **_: (204, self.backends.pop(n) and None)),
             ("GET", "/api/webhooks/", lambda query, **_: (200, list(self.hooks.values()))),
             ("POST", "/api/webhooks/", self.add_webhook),
+            ("PATCH", r"/api/webhooks/(\d+)/", self.patch_webhook),
             ("DELETE", r"/api/webhooks/(\d+)/", lambda n, **_: (204, self.hooks.pop(n) and None)),
         ]
 
@@ -213,5 +214,9 @@ class Studio:
         if body.get("actions") == [""]:
             return error(400, actions={"0": ['"" is not a valid choice.']})
         number = max(self.hooks, default=0) + 1
-        self.hooks[number] = {**body, "id": number}
+        self.hooks[number] = {"headers": {}, **body, "id": number}
         return 201, self.hooks[number]
+
+    def patch_webhook(self, number, query, body):
+        self.hooks[number].update(body)
+        return 200, self.hooks[number]

@@ -15,13 +15,12 @@ from ls_backend.inference import model_version
 from tests.ls_backend.serving import PALETTE, Client, bands, serving, settings_for, task
 
 ROOT = Path(__file__).parents[2]
-VENV = os.environ.get("ZEROGUIDE_TEST_LABEL_STUDIO_ML")
+VENV = ROOT / ".venv-label-studio-ml"
 PROJECT = "7.1795240125"
 SETUP = {"project": PROJECT, "schema": PALETTE, "hostname": "http://127.0.0.1:1", "access_token": "x" * 40}
 
 inside = pytest.mark.skipif(
-    not VENV or not Path(VENV, "bin", "label-studio-ml").exists(),
-    reason="ZEROGUIDE_TEST_LABEL_STUDIO_ML names no environment made as tests/ls_backend/label_studio_ml.txt says",
+    not (VENV / ".installed").exists(), reason=f"label-studio-ml is not installed: make {VENV.name}/.installed"
 )
 
 

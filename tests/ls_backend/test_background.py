@@ -34,9 +34,7 @@ def test_what_misses_the_deadline_is_sent_when_done(tmp_path):
         serving(with_store(tmp_path, label_studio, deadline_s=1.0), model) as (client, backend),
     ):
         client.predict([task(1)])
-        start = time.monotonic()
         results = client.predict([task(n) for n in range(1, 5)])
-        assert time.monotonic() - start > 0.9
         assert len(results[0]["result"]) == 8
         assert results[1:] == [[], [], []]
         assert backend.queue.counts() == {"waiting": 3, "failed": 0}
@@ -62,7 +60,7 @@ def test_images_that_nobody_waits_for_leave_the_models_queue(tmp_path):
         images = [backend.predictor.start(task(n), parse_config(PALETTE)) for n in (1, 2, 3)]
         for image in images[1:]:
             until(lambda image=image: image.images[0].done())
-            image.drop()
+            backend.predictor.drop(image)
             with pytest.raises(CancelledError):
                 backend.predictor.finish(image)
         assert client.predict([task(1), task(2)]) == [[], []]
@@ -106,6 +104,19 @@ def test_a_task_that_cannot_be_done_is_given_up_and_told(tmp_path):
         until(lambda: metric(client, 'zeroguide_tasks_total{outcome="background"}') == 1)
 
 
+def test_a_token_that_is_refused_for_a_while_costs_no_task(tmp_path):
+    store = PredictionStore(fails=[401, 403])
+    with (
+        store.serve() as label_studio,
+        serving(with_store(tmp_path, label_studio), BandSegmenter()) as (client, backend),
+    ):
+        backend.queue.add(7, [task(1), task(2)], PALETTE)
+        backend.worker.wake()
+        until(lambda: "refuses label_studio_api_key (status 40" in client.get("/")[2].decode())
+        until(lambda: backend.queue.counts() == {"waiting": 0, "failed": 0})
+    assert sorted(one["task"] for one in store.predictions) == [1, 2]
+
+
 def test_a_refused_token_is_told_and_a_restart_tries_again(tmp_path):
     store = PredictionStore()
     with store.serve() as label_studio:
@@ -114,8 +125,8 @@ def test_a_refused_token_is_told_and_a_restart_tries_again(tmp_path):
         with serving(wrong, BandSegmenter()) as (client, backend):
             backend.queue.add(7, [task(1)], PALETTE)
             backend.worker.wake()
-            until(lambda: backend.queue.counts()["failed"] == 1)
-            assert "refuses label_studio_api_key (status 401)" in client.get("/")[2].decode()
+            until(lambda: "refuses label_studio_api_key (status 401)" in client.get("/")[2].decode())
+            assert backend.queue.counts() == {"waiting": 1, "failed": 0}
         with serving(with_store(tmp_path, label_studio), BandSegmenter()) as (_, backend):
             until(lambda: backend.queue.counts() == {"waiting": 0, "failed": 0})
     assert [one["task"] for one in store.predictions] == [1]
@@ -139,6 +150,15 @@ def test_the_queue_keeps_each_task_once_and_in_order(tmp_path):
     assert queue.next(LONGEST_PAUSE_S - 1) is None
     assert queue.next(LONGEST_PAUSE_S).tries == 41
     assert queue.last_error() == "down"
+
+
+def test_tasks_without_numbers_are_kept_once(tmp_path):
+    queue = TaskQueue(tmp_path)
+    bare = {"data": {"image": "a.png"}}
+    for project in (None, 7):
+        for _ in range(3):
+            queue.add(project, [bare, {"data": {"image": "b.png"}}, task(1), bare], PALETTE)
+    assert queue.counts()["waiting"] == 6  # a, b and task 1 of each project
 
 
 def test_the_queue_takes_hostile_tasks(tmp_path):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
+import tracemalloc
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +15,9 @@ import yaml
 from ls_backend.cli import main
 from ls_backend.record import RunStamp, SourceFile, from_segmentation
 from ls_backend.run_folder import RunFolder
+from ls_backend.vocab_apply import apply
 from tests.zgcore.test_render import segmentation
+from zgcore.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -158,6 +162,32 @@ def test_decisions_stay_and_earlier_versions_too(labels, tmp_path, capsys):
     assert f"{before} -> {document['version']}: 1 texts change" in capsys.readouterr().out
 
 
+def test_decisions_alone_make_a_new_version_and_keep_the_old(labels, tmp_path, capsys):
+    out = tmp_path / "v"
+    file = out / "vocabulary.yaml"
+    versions = []
+    for decisions in ("{}", "{drop: [dog]}", "{merge: {animal: [dog]}}"):
+        if file.exists():
+            text = file.read_text(encoding="utf-8")
+            file.write_text(f"decisions: {decisions}\n" + text[text.index("\n# ----") :], encoding="utf-8")
+        capsys.readouterr()
+        assert vocab("build", labels, "--out", out, "--texts", "none", "--json") == 0
+        made = json.loads(capsys.readouterr().out)
+        versions.append(made["version"])
+        changes = made["changes"] and [(one["text"], one["before"], one["after"]) for one in made["changes"]["changes"]]
+        if len(versions) > 1:
+            assert made["before"] == versions[-2]
+            before, after = (["dog"], []) if len(versions) == 2 else ([], ["animal"])
+            assert changes == [(text, before, after) for text in ("Dogs", "a dog", "dog")]
+    assert len(set(versions)) == 3
+    for version in versions[:2]:
+        assert vocab("stats", out / f"vocabulary-{version}.yaml", "--json") == 0
+        assert json.loads(capsys.readouterr().out)["version"] == version
+    assert vocab("diff", out / f"vocabulary-{versions[0]}.yaml", file, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["labels_added"], found["labels_removed"], len(found["changes"])) == (["animal"], ["dog"], 3)
+
+
 def test_labels_edited_by_hand_are_not_run_over(labels, tmp_path, capsys):
     out = tmp_path / "v"
     vocab("build", labels, "--out", out, "--texts", "none")
@@ -196,13 +226,16 @@ class TestApply:
 
     def test_to_a_list(self, file, tmp_path, capsys):
         source = tmp_path / "in.txt"
-        source.write_text("Dogs\nthing\nzebras\n")
+        source.write_text("Dogs\nDogs\nthing\nzebras\n")
         assert vocab("apply", file, source, "--out", tmp_path / "out.csv", "--json") == 0
         assert (
             tmp_path / "out.csv"
-        ).read_text() == "text,count,label,known\nDogs,1,pet,yes\nthing,1,,yes\nzebras,1,zebra,no\n"
+        ).read_text() == "text,count,label,known\nDogs,2,pet,yes\nthing,1,,yes\nzebras,1,zebra,no\n"
         document = json.loads(capsys.readouterr().out)
-        assert document == {"segments": 3, "dropped": 1, "unknown": {"zebras": 1}, "ambiguous": {}}
+        assert document == {
+            "segments": 4, "dropped": 1, "unknown": {"zebras": 1}, "ambiguous": {},
+            "losses": {"unreadable": [], "left_out": [], "formats": {}},
+        }  # fmt: skip
 
     def test_to_a_run_and_again(self, file, run_folder, tmp_path):
         out = tmp_path / "out.json"
@@ -212,7 +245,7 @@ class TestApply:
             {"id": 1, "name": "grass", "supercategory": ""}, {"id": 2, "name": "pet", "supercategory": "animal"}
         ]  # fmt: skip
         kept = [(one["id"], one["category_id"], one["caption"]) for one in document["annotations"]]
-        assert kept == [(10, 2, "dog"), (11, 1, "grass"), (20, 2, "Dogs")]
+        assert kept == [(1000, 2, "dog"), (1001, 1, "grass"), (2000, 2, "Dogs")]
         assert len(document["info"]["vocabulary"]) == 12
         other = tmp_path / "other.yaml"
         other.write_text("format: 1\nlabels:\n- {name: hound, members: [dog]}\n")
@@ -240,15 +273,106 @@ class TestApply:
         source.write_text(json.dumps(tasks("Dogs", "thing")))
         assert vocab("apply", file, source, "--out", out) == 0
         (task,) = json.loads(out.read_text())
-        texts = [entry for entry in task["annotations"][0]["result"] if entry["type"] == "textarea"]
-        assert [(entry["id"], entry["value"]["text"], entry["meta"]) for entry in texts] == [
-            ("r0", ["pet"], {"raw_text": ["Dogs"]})
-        ]
-        assert len(task["annotations"][0]["result"]) == 3  # both boxes stay
+        box, text = task["annotations"][0]["result"]  # the other box went with its text
+        assert text["value"]["text"] == ["pet"]
+        note = {"text": ["before the vocabulary: Dogs"], "raw_text": ["Dogs"], "vocabulary_text": ["pet"]}
+        assert box["meta"] == note
         file.write_text("format: 1\nlabels:\n- {name: hound, members: [dog]}\n")
         assert vocab("apply", file, out, "--out", out) == 0
         (task,) = json.loads(out.read_text())
         assert task["annotations"][0]["result"][1]["value"]["text"] == ["hound"]
+        assert task["annotations"][0]["result"][0]["meta"] == {**note, "vocabulary_text": ["hound"]}
+
+    def test_a_text_that_people_wrote_over_the_name_is_the_text_from_then_on(self, file, tmp_path):
+        source, out = tmp_path / "in.json", tmp_path / "out.json"
+        source.write_text(json.dumps(tasks("Dogs", "Dogs")))
+        assert vocab("apply", file, source, "--out", out) == 0
+        edited = json.loads(out.read_text())
+        edited[0]["annotations"][0]["result"][1]["value"]["text"] = ["a lawn of grass"]
+        out.write_text(json.dumps(edited))
+        file.write_text(
+            "format: 1\nlabels:\n- {name: lawn, members: [a lawn of grass]}\n- {name: hound, members: [dog]}\n"
+        )
+        assert vocab("apply", file, out, "--out", out) == 0
+        result = json.loads(out.read_text())[0]["annotations"][0]["result"]
+        assert [entry["value"]["text"] for entry in result[1::2]] == [["lawn"], ["hound"]]
+        assert [entry["meta"]["raw_text"] for entry in result[::2]] == [["a lawn of grass"], ["Dogs"]]
+
+    def test_a_rebuild_from_what_was_applied_has_the_raw_texts(self, file, tmp_path):
+        source, out = tmp_path / "in.json", tmp_path / "out.json"
+        source.write_text(json.dumps(tasks("Dogs", "cat", "grass")))
+        assert vocab("apply", file, source, "--out", out) == 0
+        assert vocab("build", out, "--out", tmp_path / "v", "--texts", "none") == 0
+        assert sorted(built(tmp_path / "v").values()) == [["Dogs"], ["cat"], ["grass"]]
+
+    def test_a_run_needs_no_merged_file(self, file, run_folder, tmp_path):
+        shutil.copytree(run_folder / "results", tmp_path / "run/results")
+        assert vocab("apply", file, tmp_path / "run", "--out", tmp_path / "one.json") == 0
+        assert vocab("apply", file, run_folder, "--out", tmp_path / "other.json") == 0
+        assert (tmp_path / "one.json").read_bytes() == (tmp_path / "other.json").read_bytes()
+
+    @pytest.mark.parametrize("kind", ["tasks", "coco"])
+    def test_one_image_at_a_time_is_in_memory(self, file, tmp_path, kind):
+        (one,) = tasks("Dogs")
+        one["data"]["padding"] = "x" * 200_000
+        source = tmp_path / "in.json"
+        source.write_text(json.dumps([{**one, "id": number} for number in range(1, 101)]))
+        if kind == "coco":
+            assert main(["export", str(source), "--out", str(tmp_path / "coco")]) == 0
+            source = tmp_path / "coco/annotations.json"
+        loaded = Vocabulary.load(file)
+        tracemalloc.start()
+        try:
+            applied = apply(loaded, source, tmp_path / "out.json", lambda: None)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert applied.settled.regions == 100
+        assert (tmp_path / "out.json").stat().st_size > 20_000_000
+        assert peak < 8_000_000
+
+    def test_relations_with_what_is_left_out_go_and_are_counted(self, file, tmp_path, capsys):
+        source, out = tmp_path / "in.json", tmp_path / "out.json"
+        document = tasks("dog", "thing", "grass")
+        ends = [("r0", "r1"), ("r0", "r2")]
+        document[0]["annotations"][0]["result"] += [
+            {"type": "relation", "from_id": one, "to_id": other, "direction": "right"} for one, other in ends
+        ]
+        source.write_text(json.dumps(document))
+        assert vocab("apply", file, source, "--out", out, "--json") == 0
+        result = json.loads(out.read_text())[0]["annotations"][0]["result"]
+        assert [(entry["from_id"], entry["to_id"]) for entry in result if entry["type"] == "relation"] == [("r0", "r2")]
+        assert json.loads(capsys.readouterr().out)["losses"]["left_out"] == [
+            {"what": "regions whose names the vocabulary drops", "count": 1},
+            {"what": "relations with regions whose names the vocabulary drops", "count": 1},
+        ]
+
+    def test_the_raw_text_of_tasks_survives_coco(self, file, tmp_path):
+        """Tasks -> COCO -> applied -> tasks: the raw text is there again; applied on the way back, beside the name."""
+        source = tmp_path / "in.json"
+        source.write_text(json.dumps(tasks("Dogs", "grass")))
+        assert main(["export", str(source), "--out", str(tmp_path / "coco")]) == 0
+        applied = tmp_path / "applied.json"
+        assert vocab("apply", file, tmp_path / "coco/annotations.json", "--out", applied) == 0
+        document = json.loads(applied.read_text())
+        assert [category["name"] for category in document["categories"]] == ["grass", "pet"]
+        assert main(["export", str(applied), "--out", str(tmp_path / "back"), "--format", "labelstudio"]) == 0
+        result = json.loads((tmp_path / "back/labelstudio.json").read_text())[0]["annotations"][0]["result"]
+        assert result == json.loads(source.read_text())[0]["annotations"][0]["result"]
+
+    @pytest.mark.parametrize("kind", ["tasks", "coco"])
+    def test_it_writes_what_export_with_the_vocabulary_writes(self, file, tmp_path, kind):
+        source = tmp_path / "in.json"
+        source.write_text(json.dumps(tasks("Dogs", "thing", "zebras")))
+        if kind == "coco":
+            assert main(["export", str(source), "--out", str(tmp_path / "first")]) == 0
+            source = tmp_path / "first/annotations.json"
+        name = {"tasks": "labelstudio", "coco": "coco"}[kind]
+        assert vocab("apply", file, source, "--out", tmp_path / "applied.json") == 0
+        arguments = [str(source), "--out", str(tmp_path / "out"), "--format", name, "--vocabulary", str(file)]
+        assert main(["export", *arguments, "--category", "text"]) == 0
+        written = {"labelstudio": "labelstudio.json", "coco": "annotations.json"}[name]
+        assert (tmp_path / "applied.json").read_bytes() == (tmp_path / "out" / written).read_bytes()
 
 
 @pytest.mark.parametrize(

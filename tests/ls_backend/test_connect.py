@@ -52,6 +52,27 @@ def test_again_changes_nothing(studio):
     assert steps["labelling config"].message == "is free_text already"
 
 
+def test_the_webhook_gets_the_password(studio):
+    """Label Studio makes it without one."""
+    connected(studio)
+    assert studio.hooks[1]["headers"] == {}
+    studio.hooks[1]["headers"] = {"X-Proxy": "a", "authorization": "Basic old"}
+    connected(studio, auth=BasicAuth("me", Secret("hunter2")))
+    expected = {"X-Proxy": "a", "Authorization": "Basic bWU6aHVudGVyMg=="}  # base64 of me:hunter2
+    assert studio.hooks[1]["headers"] == expected
+    connected(studio)  # without a password no header is taken away
+    assert studio.hooks[1]["headers"] == expected
+
+
+def test_a_webhook_that_was_blocked_is_made_with_the_password(studio):
+    auth = BasicAuth("me", Secret("hunter2"))
+    studio.blocked = {"webhooks"}
+    connected(studio, auth=auth)
+    studio.blocked.clear()
+    connected(studio, auth=auth)
+    assert [hook["headers"] for hook in studio.hooks.values()] == [{"Authorization": "Basic bWU6aHVudGVyMg=="}]
+
+
 def test_what_has_changed_is_brought_up_to_date(studio):
     connected(studio, auth=BasicAuth("me", Secret("old")))
     studio.backends[1]["title"] = "our own name"
@@ -159,6 +180,16 @@ def test_a_backend_that_is_not_reached_leads_to_the_doctor(studio):
     with pytest.raises(LabelStudioRefuses, match=r"says: .*Learn Connection refused; zeroguide doctor --url .* tells"):
         connected(studio)
     assert studio.backends == {}
+
+
+@pytest.mark.parametrize("refusal", ["ml", "unreachable"])
+def test_a_project_that_cannot_be_connected_is_left_as_it_was(studio, refusal):
+    studio.projects[1] = studio.new_project(1, BOXES)
+    before = copy.deepcopy(studio.projects)
+    studio.blocked, studio.unreachable = {"ml"} & {refusal}, refusal
+    with pytest.raises(LabelStudioRefuses):
+        connected(studio, set_config=True, preannotate=True)
+    assert studio.projects == before
 
 
 @pytest.mark.parametrize("name", TEMPLATES)

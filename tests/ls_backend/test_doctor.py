@@ -47,7 +47,8 @@ def connected(studio, backend):
     """As `zeroguide connect` leaves it."""
     row = {"id": 1, "project": 1, "url": backend + "/", "title": "zeroguide", "state": "CO", "readable_state": "x"}
     studio.backends[1] = row
-    studio.hooks[1] = {"id": 1, "url": backend + "/webhook"}
+    headers = {"Authorization": "Basic bWU6aHVudGVyMg=="}  # base64 of me:hunter2
+    studio.hooks[1] = {"id": 1, "url": backend + "/webhook", "headers": headers}
 
 
 def test_all_is_well(studio, backend):
@@ -218,6 +219,18 @@ def test_connections(studio, backend):
     found = examined(studio, backend)["connection"]
     assert found.state == "failed"
     assert found.message == "project 1 has another backend first, http://other:9090, and only that is asked"
+
+
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Basic bWU6d3Jvbmc="}])  # base64 of me:wrong
+def test_a_webhook_without_the_password_is_told_and_no_password_shown(studio, backend, headers):
+    connected(studio, backend)
+    studio.hooks[1]["headers"] = headers
+    found = examined(studio, backend)["connection"]
+    assert (found.state, "the webhook has no password, or another" in found.message) == ("warning", True)
+    assert found.cure.startswith("zeroguide connect --url ")
+    told = found.message + found.cure
+    assert not any(secret in told for secret in ("hunter2", "bWU6", "wrong"))
+    assert examined(studio, backend, auth=None)["connection"].state == "ok"
 
 
 def test_configs(studio, backend):

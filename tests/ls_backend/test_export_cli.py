@@ -42,6 +42,9 @@ def tasks(tmp_path):
     return path
 
 
+CHECK = {"text": ["this text may describe people: please check it"]}
+
+
 def export(*arguments):
     return cli.main(["export", *map(str, arguments)])
 
@@ -247,6 +250,10 @@ def test_a_broken_file_is_one_line_and_no_export(tmp_path, capsys, content, mess
         (["--project", "3"], "--url and --project together"),
         (["http://host/other"], "no address of a project"),
         (["http://127.0.0.1:9/projects/3"], "LABEL_STUDIO_API_KEY"),
+        (["http://127.0.0.1:9/projects/3?tab=1"], "LABEL_STUDIO_API_KEY"),
+        (["http://127.0.0.1:9/projects/3/data?tab=1#x"], "LABEL_STUDIO_API_KEY"),
+        (["label-studio:12"], "LABEL_STUDIO_API_KEY"),
+        (["label-studio:new"], "a new project has nothing to export"),
         (["x.json", "--format", "coko"], 'Did you mean "coco"?'),
     ],
 )
@@ -276,6 +283,31 @@ def test_several_annotations_and_predictions_alone_are_told(tmp_path, tasks, cap
     ]
 
 
+def test_a_second_export_removes_what_the_first_wrote_and_nothing_else(tmp_path, tasks):
+    out = tmp_path / "out"
+    assert export(tasks, "--out", out, "--format", "panoptic,yolo,voc") == 0
+    gone = {"panoptic/set/a.png", "yolo/labels/set/a.txt", "voc/SegmentationClass/set/a.png",
+            "voc/SegmentationObject/set/a.png"}  # fmt: skip
+    assert all((out / name).is_file() for name in gone)
+    outside, mine = tmp_path / "outside.txt", out / "yolo/labels/set/mine.txt"
+    outside.write_text("stays")
+    mine.write_text("stays")
+    with (out / "yolo/.zeroguide-files").open("a") as listing:
+        listing.write("../../outside.txt\n")
+    before = {path for path in out.rglob("*") if path.is_file()}
+    tasks.write_text(json.dumps(TASKS[1:2]))
+    assert export(tasks, "--out", out, "--format", "panoptic,yolo,voc") == 0
+    after = {path for path in out.rglob("*") if path.is_file()}
+    removed = {path.relative_to(out).as_posix() for path in before - after}
+    assert removed == gone | {"yolo/labels/set/empty.txt"}
+    assert outside.exists()
+    assert mine.exists()
+    assert not (out / "panoptic/set").exists()
+    assert (out / "yolo/.zeroguide-files").read_text().splitlines() == [
+        "data.yaml", "images.txt", "labels/0123abcd-photo.txt"
+    ]  # fmt: skip
+
+
 def vocabulary_of(path, *labels, drop=()):
     """A vocabulary file."""
     made = Vocabulary(tuple(labels)).decided(Decisions.from_document({"drop": list(drop)}))
@@ -298,6 +330,78 @@ def test_a_vocabulary_names_the_categories_and_keeps_the_raw_text(tmp_path, task
     assert report["regions"] == 4
     assert report["losses"]["left_out"] == [{"what": "regions whose names the vocabulary drops", "count": 1}]
     assert "1 regions have names that the vocabulary does not know; they stand for themselves" in report["notes"]
+
+
+def test_a_vocabulary_names_the_texts_of_tasks_with_the_raw_text_beside(tmp_path, tasks):
+    band = Label("band", (Member("band"), Member("ring")))
+    vocabulary = vocabulary_of(tmp_path / "vocabulary.yaml", band, Label("wall", (Member("wall"),)), drop=["wall"])
+    assert export(tasks, "--out", tmp_path / "out", "--vocabulary", vocabulary, "--format", "labelstudio") == 0
+    made = json.loads((tmp_path / "out/labelstudio.json").read_text())
+    found = [
+        (entry["id"], entry["value"].get("text"), entry.get("meta"))
+        for document in made
+        for result in document["annotations"]
+        for entry in result["result"]
+    ]
+    note = {"text": ["before the vocabulary: ring"], "raw_text": ["ring"], "vocabulary_text": ["band"]}
+    assert found == [
+        ("a", None, note), ("a", ["band"], None), ("a", None, note), ("a", ["band"], None),
+        ("a", None, None), ("a", ["lawn"], None), ("b", None, note), ("b", ["band"], None),
+    ]  # fmt: skip
+    losses = json.loads((tmp_path / "out/losses.json").read_text())
+    assert losses["left_out"] == [{"what": "regions whose names the vocabulary drops", "count": 1}]
+    assert export(tmp_path / "out/labelstudio.json", "--out", tmp_path / "back", "--vocabulary", vocabulary) == 0
+    document = json.loads((tmp_path / "back/annotations.json").read_text())
+    assert [each["caption"] for each in document["annotations"]] == ["ring", "ring", "lawn", "ring"]
+
+
+def test_labels_of_a_fixed_list_stay_as_the_config_has_them(tmp_path):
+    path = tmp_path / "tasks.json"
+    regions = brush_entries("a", DISC, "Couch"), brush_entries("b", HALF, "Wall")
+    path.write_text(json.dumps([task(1, annotation(1, *regions))]))
+    vocabulary = vocabulary_of(tmp_path / "v.yaml", Label("sofa", (Member("couch"),)), Label("Wall", (Member("wall"),)))
+    assert export(path, "--out", tmp_path / "out", "--vocabulary", vocabulary, "--format", "coco,labelstudio") == 0
+    result = json.loads((tmp_path / "out/labelstudio.json").read_text())[0]["annotations"][0]["result"]
+    assert [entry["value"]["brushlabels"] for entry in result] == [["Couch"], ["Wall"]]
+    categories = json.loads((tmp_path / "out/annotations.json").read_text())["categories"]
+    assert [category["name"] for category in categories] == ["Wall", "sofa"]
+    assert json.loads((tmp_path / "out/losses.json").read_text())["formats"]["labelstudio"] == [
+        {"what": "regions whose label has another canonical name, and stays as the labelling config has it", "count": 1}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("mode", "texts", "notes", "lost"),
+    [
+        (None, ["person", "homeless night"], [None, CHECK], 1),
+        ("flag", ["Asian woman", "homeless night"], [CHECK, CHECK], 0),
+        ("keep", ["Asian woman", "homeless night"], [None, None], 0),
+    ],
+)
+@pytest.mark.parametrize("through", ["run", "coco"])
+def test_texts_of_a_run_that_describe_people(tmp_path, capsys, mode, texts, notes, lost, through):
+    folder = RunFolder(tmp_path / "run")
+    index = np.array([[0, 0, 1, 1]], dtype=np.int32)
+    said = "Asian woman", "homeless night"
+    folder.save(record("a", index=index, labels=said), np.zeros((2, 2), np.float32))
+    source = tmp_path / "run"
+    if through == "coco":
+        assert export(source, "--out", tmp_path / "first") == 0
+        source = tmp_path / "first/annotations.json"
+        assert tuple(each["caption"] for each in json.loads(source.read_text())["annotations"]) == said
+    capsys.readouterr()
+    options = [] if mode is None else ["--people-labels", mode]
+    assert export(source, "--out", tmp_path / "out", "--format", "labelstudio", "--json", *options) == 0
+    report = json.loads(capsys.readouterr().out)
+    (made,) = json.loads((tmp_path / "out/labelstudio.json").read_text())
+    result = (made.get("predictions") or made["annotations"])[0]["result"]
+    assert [entry["value"]["text"] for entry in result[1::2]] == [[text] for text in texts]
+    assert [entry.get("meta") for entry in result[::2]] == notes
+    rows = {row["what"]: row["count"] for row in report["losses"]["formats"]["labelstudio"]}
+    assert rows.get("texts that describe people, made neutral (--people-labels)", 0) == lost
+    flagged = len(notes) - notes.count(None)
+    wanted = f"{flagged} texts in labelstudio may describe people; their regions ask to be checked"
+    assert (wanted in report["notes"]) == (flagged > 0)
 
 
 def test_ambiguous_texts_of_a_run_are_told_by_their_embeddings(tmp_path):

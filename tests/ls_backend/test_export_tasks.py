@@ -1,5 +1,6 @@
 """What is read out of Label Studio tasks: shapes as pixels, what belongs together, and tasks that lie."""
 
+import io
 import json
 
 import numpy as np
@@ -9,6 +10,7 @@ from ls_backend import brush
 from ls_backend.cli import main
 from ls_backend.exports.choose import Choice
 from ls_backend.exports.names import OutputNames, image_name, reference_name, relative_path
+from ls_backend.exports.nesting import ShallowFile
 from ls_backend.exports.shapes import region_mask
 from tests.ls_backend.exporting import Exported, annotation, brush_entries, task
 
@@ -151,6 +153,36 @@ def test_a_file_nested_too_deep_is_one_task_that_cannot_be_read(tmp_path):
     assert main(["export", str(path), "--out", str(tmp_path / "out")]) == 1
     document = json.loads((tmp_path / "out/annotations.json").read_text())
     assert [image["task"] for image in document["images"]] == [2]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000,
+        '[{"id":1,"data":' + '{"a":' * 100_000,
+        '{"images":[],"annotations":' + "[" * 100_000,
+        '{"images":[],"other":["' + "\\\\" * 40_000 + '",' + "[" * 100_000,
+    ],
+)
+def test_brackets_without_end_are_refused(tmp_path, capsys, text):
+    path = tmp_path / "deep.json"
+    path.write_text(text)
+    assert main(["export", str(path), "--out", str(tmp_path / "out")]) == 2
+    assert "nests lists and objects more than 10,000 deep" in " ".join(capsys.readouterr().err.split())
+
+
+def test_brackets_in_texts_nest_nothing(tmp_path):
+    """However the escapes and quotes fall on the parts that are read."""
+    data = {"image": "a.jpg", **{f"{'x' * number}": '\\"[[{' * 9_000 + "[" * number for number in range(3)}}
+    path = tmp_path / "flat.json"
+    path.write_text(json.dumps([{**task(1), "data": data}]))
+    watched = ShallowFile(io.BytesIO(path.read_bytes()), "flat.json")
+    for size in (1, 2, 3, 65_536):
+        watched.seek(0)
+        while watched.read(size):
+            pass
+        assert watched._depth == 0
+    assert main(["export", str(path), "--out", str(tmp_path / "out")]) == 0
 
 
 @pytest.mark.parametrize(

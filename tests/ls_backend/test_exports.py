@@ -3,6 +3,7 @@
 import base64
 import json
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,7 +24,10 @@ from ls_backend.exports.labelstudio import (
     task_pieces,
 )
 from ls_backend.exports.read_run import record_item
+from ls_backend.merged import write_merged
+from ls_backend.people import PeoplePolicy
 from ls_backend.record import ImageRecord, RecordError, RunStamp, SourceFile, from_segmentation, to_segmentation
+from ls_backend.run_folder import RunFolder, RunRecords, Source
 from zgcore import Segmentation, SegmentTree
 from zgcore.gallery import templates_folder
 
@@ -176,6 +180,34 @@ def test_label_studio_ties_text_to_mask_and_keeps_every_pixel(entries):
         assert (region["original_width"], region["original_height"], region["image_rotation"]) == (4, 4, 0)
         assert np.array_equal(brush.decode(region["value"]["rle"], 4, 4), index == INDEX)
         assert region["value"]["brushlabels"] == [f"obj {index + 1}"]
+
+
+@pytest.mark.parametrize(
+    ("people", "texts", "checked"),
+    [
+        (None, ["person", "homeless night"], [1]),
+        (PeoplePolicy("flag"), ["Asian woman", "homeless night"], [0, 1]),
+        (PeoplePolicy("keep"), ["Asian woman", "homeless night"], []),
+    ],
+)
+def test_the_task_of_a_run_describes_nobody_and_its_record_stays(tmp_path, people, texts, checked):
+    folder = RunFolder(tmp_path)
+    index = np.array([[0, 1]], dtype=np.int32)
+    made = from_segmentation("a", FILE, STAMP, segmentation(index, ("Asian woman", "homeless night"), (0.5, 0.5)))
+    folder.save(made, np.zeros((2, 2), np.float32))
+    records = RunRecords(folder, (Source(1, Path(FILE.path), "a"),), STAMP, Path("/photos"))
+    write_merged(records, ["labelstudio", "coco"], lambda entry: entry.file_name, people)
+    (document,) = json.loads((tmp_path / "labelstudio.json").read_text())
+    result = document["predictions"][0]["result"]
+    assert [entry["value"]["text"] for entry in result[1::2]] == [[text] for text in texts]
+    assert [number for number, entry in enumerate(result[::2]) if "meta" in entry] == checked
+    said = ("Asian woman", "homeless night")
+    assert tuple(segment.label for segment in folder.load("a").segments) == said
+    coco = json.loads((tmp_path / "annotations.json").read_text())
+    assert tuple(annotation["caption"] for annotation in coco["annotations"]) == said
+    if people is not None:
+        wanted = {"labels": 2, "replaced": 0, "flagged": len(checked)}
+        assert people.counts == wanted
 
 
 def test_more_segments_than_colours_start_the_palette_again():

@@ -200,11 +200,19 @@ def missing(package):
     return importlib.util.find_spec(package) is None
 
 
-@pytest.mark.parametrize(("scheme", "package"), [("s3", "s3fs"), ("gs", "gcsfs"), ("az", "adlfs")])
+@pytest.mark.parametrize(
+    ("scheme", "package"), [("s3", "s3fs"), ("gs", "gcsfs"), ("az", "adlfs"), ("azure-blob", "adlfs")]
+)
 def test_a_store_whose_package_is_missing_names_it(scheme, package):
     if not missing(package):
         pytest.skip(f"{package} is installed")
-    refused(fetcher(allow_schemes=(scheme,)), f"{scheme}://bucket/a.jpg", f"install it: pip install {package}")
+    allowed = "az" if package == "adlfs" else scheme
+    refused(fetcher(allow_schemes=(allowed,)), f"{scheme}://bucket/a.jpg", f"install it: pip install {package}")
+
+
+def test_azure_as_label_studio_writes_it():
+    refused(fetcher(), "azure-blob://container/a.jpg", "az://container/a.jpg: .* add az to fetch.allow_schemes")
+    refused(fetcher(allow_schemes=("az",)), "Azure-Blob:///a.jpg", "must be az://bucket/key")
 
 
 @pytest.mark.skipif(missing("s3fs"), reason="s3fs is not installed")

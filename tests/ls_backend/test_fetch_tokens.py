@@ -3,10 +3,15 @@
 import base64
 import json
 import logging
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from ls_backend.addresses import AddressPolicy, FetchDelayed, FetchError, Url
+from ls_backend.label_studio_token import LabelStudioToken
+from ls_backend.pinned_http import Deadline, PinnedHttp
+from ls_backend.settings import Secret
 from tests.ls_backend.fetching import LEGACY, PHOTO, fetcher, loopback_fetcher, refused, serve
 from tests.ls_backend.loopback import Loopback, reply
 
@@ -157,7 +162,7 @@ def test_the_token_does_not_follow_a_redirect_to_another_host(photos):
 
 
 def test_the_token_is_not_sent_where_another_host_redirects_to(label_studio):
-    with serve(reply(302, location=f"{label_studio.url}/api/anything")) as first:
+    with serve(reply(302, location=f"{label_studio.url}/data/upload/1/a.jpg")) as first:
         subject = loopback_fetcher(label_studio=label_studio.url, key=LEGACY)
         refused(subject, f"http://127.0.0.1:{first.port}/a.jpg", "refuses label_studio_api_key")
     assert "authorization" not in label_studio.requests[0].headers
@@ -208,35 +213,120 @@ def test_a_personal_access_token_buys_one_access_token_for_many_images(log):
 def test_an_access_token_near_its_end_is_replaced():
     with TokenServer(life=20) as server:
         subject = fetcher(server.url, PAT)
-        assert [subject.fetch("/a.jpg"), subject.fetch("/b.jpg")] == [PHOTO] * 2
+        assert [subject.fetch(f"/data/upload/1/{name}.jpg") for name in "ab"] == [PHOTO] * 2
     assert len(server.sold) == 2
 
 
 def test_an_access_token_that_is_refused_is_replaced_once():
     with TokenServer() as server:
         subject = fetcher(server.url, PAT)
-        subject.fetch("/a.jpg")
+        subject.fetch("/data/upload/1/a.jpg")
         server.sold[-1] = "revoked"
-        assert subject.fetch("/b.jpg") == PHOTO
+        assert subject.fetch("/data/upload/1/b.jpg") == PHOTO
         server.sold.append("another")
-    assert sum(request.path == "/b.jpg" for request in server.requests) == 2
+    assert sum(request.path == "/data/upload/1/b.jpg" for request in server.requests) == 2
 
 
 def test_an_access_token_can_be_the_key():
     access = jwt(token_type="access", exp=9999999999, iat=1)
     with Loopback(lambda request, _: reply(body=PHOTO)) as server:
-        fetcher(f"http://127.0.0.1:{server.port}", access).fetch("/a.jpg")
+        fetcher(f"http://127.0.0.1:{server.port}", access).fetch("/data/upload/1/a.jpg")
     assert server.requests[0].headers["authorization"] == f"Bearer {access}"
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"access": 7}', b'{"access": "a\\r\\nX: y"}', b"[" * 100000])
 def test_answers_that_sell_no_token(body):
     with serve(reply(body=body)) as server:
-        refused(fetcher(f"http://127.0.0.1:{server.port}", PAT), "/a.jpg", "status 200 and no access token")
+        refused(
+            fetcher(f"http://127.0.0.1:{server.port}", PAT), "/data/upload/1/a.jpg", "status 200 and no access token"
+        )
 
 
 def test_a_personal_access_token_that_is_refused_names_the_cure():
     with TokenServer() as server:
         other = jwt(token_type="refresh", exp=5)
-        message = refused(fetcher(server.url, other), "/a.jpg", "refuses the personal access token.*make another")
+        message = refused(
+            fetcher(server.url, other), "/data/upload/1/a.jpg", "refuses the personal access token.*make another"
+        )
         assert other not in message
+
+
+def test_who_waits_for_an_access_token_keeps_to_its_deadline():
+    """One request is buying a token from a Label Studio that does not answer; another has less time."""
+    asked, answer = threading.Event(), threading.Event()
+
+    def silent(request, _):
+        asked.set()
+        answer.wait(30)
+        return reply(503)
+
+    with Loopback(silent) as server:
+        url = f"http://127.0.0.1:{server.port}"
+        http = PinnedHttp(AddressPolicy(own=Url.parse(url).origin), 1000)
+        token = LabelStudioToken(url, Secret(PAT), http)
+        with ThreadPoolExecutor(1) as pool:
+            buying = pool.submit(token.header, Deadline(30))
+            try:
+                assert asked.wait(10)
+                with pytest.raises(FetchDelayed, match="another request waits for an access token"):
+                    token.header(Deadline(0.05))
+                assert not buying.done()
+            finally:
+                answer.set()
+            with pytest.raises(FetchError, match="status 503"):
+                buying.result()
+
+
+IMAGES = [
+    "/data/upload/1/a.jpg",
+    "/data/local-files/?d=a/../b.jpg",
+    "/storage-data/uploaded/?filepath=upload/1/a.jpg",
+    "/tasks/7/resolve/?fileuri=czM6Ly9hL2I=",
+    "/tasks/7/presign/?fileuri=czM6Ly9hL2I=",
+    "/projects/7/resolve/?fileuri=czM6Ly9hL2I=",
+]
+OTHERS = [
+    "/api/projects/7/export?exportType=JSON",
+    "/api/current-user/token",
+    "/static/logo.png",
+    "/a.jpg",
+    "/data/../api/current-user/token",
+    "/data/%2e%2e/api/current-user/token",
+    "/data/%252e%252e/api/current-user/token",
+    "/data/..%2fapi/current-user/token",
+    "/data/..%5capi/current-user/token",
+    "/data//..//api/current-user/token",
+    "/tasks/7/resolve",
+    "/tasks/x/resolve/",
+    "/user/data/upload/1/a.jpg",
+]
+
+
+@pytest.mark.parametrize("folder", ["", "/ls"])
+@pytest.mark.parametrize(("paths", "sent"), [(IMAGES, True), (OTHERS, False)])
+def test_the_token_goes_only_to_where_label_studio_serves_images(folder, paths, sent):
+    with Loopback(lambda request, _: reply(body=PHOTO)) as server:
+        url = f"http://127.0.0.1:{server.port}{folder}"
+        subject = fetcher(url, LEGACY)
+        for path in paths:
+            for reference in (path, url + path):
+                assert subject.fetch(reference) == PHOTO
+    assert len(server.requests) == 2 * len(paths)
+    assert [request.path for request in server.requests if ("authorization" in request.headers) is not sent] == []
+
+
+def test_beside_its_folder_label_studios_host_gets_no_token():
+    with Loopback(lambda request, _: reply(body=PHOTO)) as server:
+        host = f"http://127.0.0.1:{server.port}"
+        assert fetcher(host + "/ls", LEGACY).fetch(host + "/data/upload/1/a.jpg") == PHOTO
+    assert "authorization" not in server.requests[0].headers
+
+
+def test_a_redirect_to_the_api_is_followed_without_the_token():
+    def answer(request, _):
+        return reply(302, location="/api/current-user/token") if "upload" in request.path else reply(401)
+
+    with Loopback(answer) as server:
+        subject = fetcher(f"http://127.0.0.1:{server.port}", LEGACY)
+        refused(subject, "/data/upload/1/a.jpg", "the token is sent only to where it serves images")
+    assert ["authorization" in request.headers for request in server.requests] == [True, False]

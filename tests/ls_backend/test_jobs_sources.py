@@ -9,12 +9,14 @@ import fsspec
 import pytest
 
 from ls_backend.addresses import FetchError
+from ls_backend.fetch import Fetcher
 from ls_backend.jobs.keys import key_of, path_of, shown
 from ls_backend.jobs.photos import Photos, RemotePhoto
-from ls_backend.jobs.project import NEW, ProjectAddress
 from ls_backend.jobs.sources import Reading, listed
 from ls_backend.jobs.store import Claimed
 from ls_backend.jobs.work import reason_of
+from ls_backend.label_studio_project import NEW, ProjectAddress
+from ls_backend.settings import Settings
 from tests.ls_backend.runs import make_photos
 from zgcore.errors import ConfigError, ImageError
 
@@ -64,6 +66,20 @@ def test_a_list_has_a_path_or_address_a_line_relative_to_itself(folder):
     os.mkdir("elsewhere")
     os.chdir("elsewhere")
     assert keys("../list.txt")[0] == "../photos/00.png"
+
+
+def test_a_line_that_is_no_image_ends_no_list(folder):
+    Path("cam:00.png").write_bytes(Path("photos/00.png").read_bytes())
+    lines = ["urn:foo", "cam:00.png", "task:1/2", "file:/etc/passwd", "no\0name", "photos/00.png"]
+    Path("list.txt").write_text("\n".join(lines))
+    found = keys("list.txt")
+    assert found[:4] == ["urn:foo", "cam:00.png", "unread:task:1/2", "unread:file:/etc/passwd"]
+    assert found[5] == "photos/00.png"
+    assert keys("cam:00.png") == ["cam:00.png"]
+    fetch = Fetcher(Settings()).fetch
+    for key in (found[0], *found[2:4]):
+        with pytest.raises(FetchError, match=r"addresses of kind (urn|unread): are not read"):
+            Photos(fetch).of(Claimed(1, key, "a", "", 1, None, None)).read()
 
 
 def test_a_coco_file_names_files_or_addresses(folder):
@@ -144,6 +160,7 @@ def test_keys_hold_any_file_name():
 def test_addresses_are_shown_without_secrets():
     assert shown("https://me:geheim@host/a.jpg?sig=geheim") == "https://host/a.jpg?..."
     assert shown("s3://bucket/a.jpg") == "s3://bucket/a.jpg"
+    assert shown("s3://me:geheim@bucket/a.jpg") == "s3://bucket/a.jpg"
 
 
 def test_a_remote_photo_is_unchanged_if_its_bytes_are(folder):
@@ -193,6 +210,7 @@ def test_projects_are_told_from_folders_and_images(text, expected):
         ("http://h:80/a?...: answered with status 404; check", "answered with status 404; check"),
         ("task 17: its data has no image", "its data has no image"),
         ("out of memory: try less", "out of memory: try less"),
+        ("/p/a.jpg: 127.0.0.1 does not answer", "127.0.0.1 does not answer"),
     ],
 )
 def test_reasons_leave_out_what_is_special_to_an_image(error, reason):

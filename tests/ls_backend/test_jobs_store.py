@@ -13,7 +13,7 @@ import pytest
 from ls_backend.jobs.owner import Owner
 from ls_backend.jobs.schema import StateError
 from ls_backend.jobs.snapshot import snapshot
-from ls_backend.jobs.store import LOST, Finished, NewImage, StateStore
+from ls_backend.jobs.store import LOST, MISSING, Added, Finished, NewImage, StateStore
 
 ROOT = Path(__file__).parents[2]
 
@@ -66,7 +66,7 @@ def store(tmp_path):
 
 
 def test_images_go_from_queued_to_done_or_failed(store):
-    assert store.add(images("a", "b", "c")) == 3
+    assert store.add(images("a", "b", "c")) == Added(changed=3)
     owner = Owner.here()
     first, second = store.claim(owner, 2)
     assert (first.key, first.name, first.attempts) == ("/photos/a.jpg", "a", 1)
@@ -82,9 +82,19 @@ def test_adding_again_queues_what_changed_only(store):
     store.add(images("a", "b"))
     owner = Owner.here()
     store.finish(owner, [done(image) for image in store.claim(owner, 2)])
-    assert store.add(images("a", "b")) == 0
-    assert store.add([*images("a"), *images("b", mark="2:2"), *images("c")]) == 2
+    assert store.add(images("a", "b")) == Added()
+    assert store.add([*images("a"), *images("b", mark="2:2"), *images("c")]) == Added(changed=2)
     assert [image.name for image in store.claim(owner, 5)] == ["b", "c"]
+
+
+def test_a_file_that_is_away_takes_no_result_with_it(store):
+    store.add(images("a", "b", "c"))
+    owner = Owner.here()
+    first, _ = store.claim(owner, 2)
+    store.finish(owner, [done(first)])
+    assert store.add(images("a", "b", "c", mark=MISSING)) == Added(changed=1, away=2)
+    assert store.counts() == {"queued": 1, "running": 1, "done": 1, "failed": 0}
+    assert store.add(images("a", "b")) == Added()  # it is back
 
 
 def test_an_image_that_changes_in_hand_is_made_again(store):
@@ -118,6 +128,33 @@ def test_release_takes_no_attempt(store):
     store.release(owner)
     assert store.owners() == []
     assert [image.attempts for image in store.claim(owner, 1)] == [1]
+
+
+def test_an_image_that_changed_in_hand_can_be_taken_again_after_a_release(store):
+    store.add(images("a"))
+    owner = Owner.here()
+    store.claim(owner, 1)
+    store.add(images("a", mark="2:2"))
+    store.release(owner)
+    assert [image.attempts for image in store.claim(owner, 1)] == [1]
+
+
+def test_what_is_worked_at_elsewhere_is_tried_only_if_it_was_lost_there(store):
+    store.add(images("a", "b"))
+    for _ in range(5):  # the process that keeps the state ends, and nothing was tried
+        owner = Owner.here()
+        assert [image.attempts for image in store.claim(owner, 2, tried=False)] == [1, 1]
+        expire(store)
+        store.recover()
+    assert store.counts()["queued"] == 2
+    (a, b) = store.claim(owner, 2, tried=False)
+    store.finish(owner, [done(b)])
+    store.let_go(owner, [a.id], tried=False)
+    for attempt in (2, 3):
+        (a,) = store.claim_lost(owner, tried=False)
+        assert a.attempts == attempt
+        store.let_go(owner, [a.id], tried=False)
+    assert store.counts() == {"queued": 0, "running": 0, "done": 1, "failed": 1}
 
 
 def test_what_ends_its_process_three_times_has_failed_and_takes_no_neighbour_down(store):
@@ -260,6 +297,20 @@ def test_other_files_are_refused_and_left_as_they_are(tmp_path):
 
 def test_the_state_is_for_its_owner_only(store):
     assert os.stat(store.path).st_mode & 0o777 == 0o600
+
+
+def test_tables_of_the_first_version_are_read(tmp_path):
+    path = tmp_path / "state.sqlite"
+    with StateStore(path, create=True) as store:
+        store.add(images("a"))
+    with sqlite3.connect(path) as connection:
+        connection.execute("ALTER TABLE images DROP COLUMN delivered")
+        connection.execute("PRAGMA user_version = 1")
+    connection.close()
+    for _ in range(2):
+        with StateStore(path) as store:
+            assert store.delivered(1) is None
+            assert store.counts()["queued"] == 1
 
 
 def test_another_version_of_the_tables_is_refused(tmp_path):

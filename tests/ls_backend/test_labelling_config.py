@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from ls_backend.labelling_config import (
     MAX_CHARACTERS,
     BrushControl,
-    ChoiceControl,
     ImageTag,
     LabellingConfig,
     MaskTarget,
@@ -39,7 +38,7 @@ def test_a_small_config_is_read_in_full():
     brush = BrushControl("mask", ("image",), ("obj 1", "obj 2"))
     text = TextControl("caption", ("image",), per_region=True)
     assert parse_config(view(IMAGE, BRUSH, CAPTION)) == LabellingConfig(
-        images=(image,), brushes=(brush,), texts=(text,), targets=(MaskTarget(image, brush, text),)
+        images=(image,), targets=(MaskTarget(image, brush, text),)
     )
 
 
@@ -51,13 +50,6 @@ def test_the_free_text_templates_carry_masks_and_text(name):
     assert target.brush.labels == tuple(f"obj {number}" for number in range(1, 21))
     assert label_kind(target.brush.labels) == "palette"
     assert (config.problems, config.hints) == ((), ())
-
-
-def test_the_prompt_of_the_prompts_template_is_no_region_text():
-    assert [(text.name, text.per_region) for text in template("free_text_prompts.xml").texts] == [
-        ("prompt", False),
-        ("caption", True),
-    ]
 
 
 def test_both_free_text_templates_have_the_same_palette():
@@ -72,9 +64,8 @@ def test_the_closed_list_template_is_a_closed_list_with_a_rest():
     assert target.text is not None
 
 
-def test_the_rating_template_rates_and_says_that_it_carries_no_masks():
+def test_the_rating_template_says_that_it_carries_no_masks():
     config = template("rating.xml")
-    assert config.choices == (ChoiceControl("score", ("image",), ("0", "1", "2", "3")),)
     assert config.targets == ()
     assert config.problems[0].startswith("masks need a BrushLabels control and the config has no control; add <Brush")
 
@@ -118,8 +109,8 @@ def test_a_list_of_images_is_seen():
 
 def test_dynamic_labels_are_seen_beside_static_ones():
     xml = view(IMAGE, '<BrushLabels name="m" toName="image" value="$labels"><Label value="object"/></BrushLabels>')
-    (brush,) = parse_config(xml).brushes
-    assert (brush.labels, brush.dynamic) == (("object",), "$labels")
+    (target,) = parse_config(xml).targets
+    assert (target.brush.labels, target.brush.dynamic) == (("object",), "$labels")
 
 
 def test_a_text_for_other_regions_is_not_ours():

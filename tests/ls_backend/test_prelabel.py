@@ -19,6 +19,7 @@ from ls_backend.settings import FetchSettings, Settings, read_settings
 from tests.ls_backend.bands import BandSegmenter
 from tests.ls_backend.loopback import Loopback
 from tests.ls_backend.runs import ended, make_photos, red, results, start, times, until
+from zgcore.errors import WeightsError
 
 QUICK = ("--preset", "untrained", "--device", "cpu", "--format", "coco", "--workers", "0")
 
@@ -92,6 +93,31 @@ def test_what_changed_or_went_is_made_again(photos, model, capsys):
     assert len(json.loads(Path("run/annotations.json").read_bytes())["images"]) == 4
 
 
+def test_photos_on_a_disk_that_is_away_keep_their_results(photos, model, capsys):
+    Path("list.txt").write_text("photos/00.png\nphotos/01.png\nphotos/02.png\n")
+    prelabel(capsys, "@list.txt", "--to", "run")
+    before = {path: path.read_bytes() for path in Path("run").rglob("*.*") if path.suffix in (".json", ".npz", ".png")}
+    photos.rename("away")
+    code, document, _ = prelabel(capsys, "@list.txt", "--to", "run")
+    assert (code, counts(document)) == (0, everything(3))
+    assert document["notes"] == ["3 images are done and their files are not there now; their results are kept"]
+    assert {path: path.read_bytes() for path in before} == before
+    Path("away").rename("photos")
+    assert prelabel(capsys, "@list.txt", "--to", "run")[1]["notes"] == []
+    assert model.calls == [1] * 3
+
+
+def test_merged_files_that_were_deleted_come_back(photos, model, capsys):
+    prelabel(capsys, photos, "--to", "run")
+    gone = Path("run/annotations.json"), Path("run/index.html")
+    before = [path.read_bytes() for path in gone]
+    for path in gone:
+        path.unlink()
+    assert prelabel(capsys, "--to", "run")[0] == 0
+    assert [path.read_bytes() for path in gone] == before
+    assert len(model.calls) == 3
+
+
 def test_no_resume_makes_all_again(photos, model, capsys):
     prelabel(capsys, photos, "--to", "run")
     assert prelabel(capsys, "--to", "run", "--no-resume")[0] == 0
@@ -141,6 +167,26 @@ def test_other_settings_make_all_again_and_stay_with_the_run(photos, model, caps
     assert (options["seed"], options["formats"], options["preset"]) == (7, ["coco"], "mini")
 
 
+@pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt(), 130), (WeightsError("no weights"), 3)])
+def test_settings_that_no_model_was_made_with_are_not_kept(photos, model, capsys, monkeypatch, error, code):
+    prelabel(capsys, photos, "--to", "run")
+
+    def fails(options):
+        raise error
+
+    build = cli_prelabel.build_model
+    monkeypatch.setattr(cli_prelabel, "build_model", fails)
+    assert prelabel(capsys, "--to", "run", "--max-segments", "2")[0] == code
+    monkeypatch.setattr(cli_prelabel, "build_model", build)
+    with StateStore(Path("run/state.sqlite")) as store:
+        assert store.get("options")["max_segments"] is None
+    model.version = "mini-bands-of-2"
+    assert prelabel(capsys, "--to", "run", "--max-segments", "2")[0] == 0
+    assert len(model.calls) == 6
+    with StateStore(Path("run/state.sqlite")) as store:
+        assert store.get("options")["max_segments"] == 2
+
+
 def test_pictures_can_be_had_later_without_the_model(photos, model, capsys):
     prelabel(capsys, photos, "--to", "run", "--format", "coco")
     assert prelabel(capsys, "--to", "run", "--format", "coco,png,html")[0] == 0
@@ -150,8 +196,11 @@ def test_pictures_can_be_had_later_without_the_model(photos, model, capsys):
 
 
 def test_the_state_may_be_elsewhere(photos, model, capsys):
+    Path("states").mkdir()
+    Path("states/run.lock").write_text("somebody's own")
     for _ in range(2):
         assert prelabel(capsys, photos, "--to", "run", "--state", "states/run.sqlite")[0] == 0
+    assert Path("states/run.lock").read_text() == "somebody's own"
     assert len(model.calls) == 3
     assert not Path("run/state.sqlite").exists()
     (run,) = jobs_overview(Path("data"))
@@ -195,6 +244,32 @@ def test_addresses_are_fetched_and_their_secrets_kept_out_of_results(photos, mod
             assert b"geheim" not in path.read_bytes(), path
     tasks = json.loads(Path("run/labelstudio.json").read_bytes())
     assert tasks[0]["data"]["image"] == f"{base}/a.png?Signature=geheim"  # Label Studio has to load it
+
+
+def test_a_source_is_noted_without_its_secrets(photos, model, capsys):
+    source = "http://me:geheim@127.0.0.1:9/a.png?Signature=geheim"
+    prelabel(capsys, source, "photos/0?.png", "--to", "run")
+    assert cli.main(["jobs", "list", "--json"]) == 0
+    (run,) = json.loads(capsys.readouterr().out)
+    assert run["source"] == "http://127.0.0.1:9/a.png?...\nphotos/0?.png"
+    assert cli.main(["jobs", "show", "run"]) == 0
+    assert "geheim" not in capsys.readouterr().out
+
+
+def test_a_target_that_was_mistyped_leaves_nothing_behind(tmp_path, photos, model, capsys):
+    assert cli.main(["prelabel", "--to", "runn"]) == 2
+    assert sorted(os.listdir(tmp_path)) == ["photos"]
+
+
+def test_a_process_that_helps_does_not_undo_a_cancel(photos, model, capsys):
+    (photos / "bad.jpg").write_bytes(b"no photo")
+    prelabel(capsys, photos, "--to", "run")
+    cli.main(["jobs", "retry", "run"])
+    cli.main(["jobs", "cancel", "run"])
+    assert cli.main(["prelabel", "--helping", "--quiet", "--to", "run"]) == 130
+    assert state_counts("run") == {"queued": 1, "running": 0, "done": 3, "failed": 0}
+    assert cli.main(["prelabel", "--quiet", "--to", "run"]) == 1
+    assert state_counts("run")["failed"] == 1
 
 
 def test_a_killed_run_is_finished_by_two_processes_and_nothing_is_made_twice(tmp_path):
@@ -295,7 +370,11 @@ def test_jobs_show_and_retry(photos, model, capsys):
     ("arguments", "code", "message"),
     [
         (["prelabel", "--to", "empty"], 2, "there is no run to go on with; name its SOURCE"),
-        (["prelabel", "photos", "--to", "photos/00.png"], 2, "cannot make the folder photos/00.png"),
+        (
+            ["prelabel", "photos", "--to", "photos/00.png"],
+            2,
+            "cannot make the folder photos/00.png: File exists; choose another with --to",
+        ),
         (["prelabel", "nowhere", "--to", "run"], 1, "nowhere: no such file or folder"),
         (["prelabel", "ftp://host/a.jpg", "--to", "run"], 2, "addresses of kind ftp: are not read"),
         (["prelabel", "photos", "--to", "label-studio:3"], 2, "set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY"),

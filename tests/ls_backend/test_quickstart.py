@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from ls_backend.cli import main, zeroguide
-from ls_backend.local_label_studio import free_port
+from ls_backend.local_server import free_port
 from ls_backend.quickstart import (
     TITLE,
     BackendStopped,
@@ -23,6 +23,7 @@ from ls_backend.quickstart import (
     wait_for_backend,
 )
 from ls_backend.settings import Secret
+from tests.ls_backend.loopback import Loopback, reply
 from tests.ls_backend.serving import settings_for
 from tests.ls_backend.studio_answers import KEY, Studio
 from zgcore.samples import sample_paths
@@ -113,6 +114,17 @@ def test_a_backend_that_does_not_start_shows_why(tmp_path):
         wait_for_backend(process, f"http://127.0.0.1:{settings.port}", log)
 
 
+def test_another_server_is_not_taken_for_the_backend(tmp_path):
+    """One that answers as a backend would, on the port that ours was to have."""
+    settings, log = backend_settings(tmp_path / "data"), tmp_path / "log"
+    with Loopback(lambda request, _: reply(200, b'{"status": "UP", "model_version": "foreign"}')) as other:
+        object.__setattr__(settings, "port", other.port)
+        taken = f"the backend cannot listen on 127.0.0.1:{other.port}: Address already in use; stop what does"
+        with pytest.raises(BackendStopped, match=taken), running_backend(settings, log) as process:
+            wait_for_backend(process, f"http://127.0.0.1:{other.port}", log)
+    assert not log.exists()
+
+
 def test_without_label_studio_it_says_how_to_install_it(tmp_path, capsys):
     assert main(["quickstart", "--label-studio", str(tmp_path), "--folder", str(tmp_path / "out")]) == 1
     assert "pip install label-studio==" in capsys.readouterr().err
@@ -133,7 +145,8 @@ def test_errors_of_several_lines_stay_readable(tmp_path, capsys):
     assert error.endswith("\none\ntwo\n")
 
 
-def test_a_signal_ends_the_backend_too(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_the_backend_too(tmp_path, number):
     """While Label Studio is still starting."""
     program = tmp_path / "bin" / "label-studio"
     program.parent.mkdir()
@@ -148,7 +161,9 @@ def test_a_signal_ends_the_backend_too(tmp_path):
             time.sleep(0.1)
         children = _children(process.pid)
         assert len(children) == 2
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(number)
+        time.sleep(0.2)
+        process.send_signal(number)  # a closing terminal's come from the kernel and from the shell
         assert process.wait(120) == 130
         assert not any(_alive(child) for child in children)
     finally:

@@ -1,6 +1,7 @@
 """Names, whole files, and which results are kept."""
 
 import os
+import stat
 from pathlib import Path
 
 import numpy as np
@@ -164,3 +165,18 @@ def test_others_counts_what_is_not_of_this_run(kept):
     folder, source, *_ = kept
     assert folder.others([source]) == 0
     assert folder.others([]) == 1
+
+
+def test_a_name_is_synced_too(tmp_path, monkeypatch):
+    """The folder, once it holds the new name: else a power cut takes the file away."""
+    synced, real = [], os.fsync
+
+    def fsync(handle):
+        status = os.fstat(handle)
+        synced.append((stat.S_ISDIR(status.st_mode), status.st_ino, sorted(os.listdir(tmp_path))))
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with atomic_write(tmp_path / "a.json") as handle:
+        handle.write(b"{}")
+    assert synced[-1] == (True, tmp_path.stat().st_ino, ["a.json"])

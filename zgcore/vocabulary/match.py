@@ -17,7 +17,7 @@ from zgcore.vocabulary.errors import VocabularyError
 from zgcore.vocabulary.normalise import head_position, normalise
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -142,12 +142,3 @@ def unmatched(names: Sequence[str], matches: Sequence[Match]) -> list[str]:
     """The listed names that no label is."""
     used = {match.target for match in matches}
     return [name for name in names if name not in used]
-
-
-def counts(matches: Sequence[Match]) -> Mapping[str, int]:
-    """Segments by listed name."""
-    found: dict[str, int] = {}
-    for match in matches:
-        if match.target is not None:
-            found[match.target] = found.get(match.target, 0) + match.count
-    return found

@@ -72,12 +72,25 @@ _Dumper.add_representer(_Words, _represent_words)
 
 def read_vocabulary(path: Path) -> Vocabulary:
     """The vocabulary of a file, its decisions laid over its labels. VocabularyError where that cannot be."""
+    built, decisions = read_built(path)
+    try:
+        return built.decided(decisions)
+    except VocabularyError as error:
+        raise VocabularyError(f"{path}: {error}") from None
+
+
+def read_built(path: Path) -> tuple[Vocabulary, Decisions]:
+    """The vocabulary as the last build left it, and the decisions that stand in the file now.
+
+    Of the decisions of that build, which people may have changed since, the first has none but to drop what it dropped:
+    all others are in its labels. VocabularyError as above.
+    """
     document = _read(path)
     try:
         labels, dropped = _labels(document, "labels"), _labels(document, "dropped")
         decisions = Decisions.from_document(document.get("decisions"))
         made_by = {key: str(value) for key, value in _mapping(document.get("made_by", {}), "made_by").items()}
-        return Vocabulary(labels, dropped, made_by=made_by).decided(decisions)
+        return Vocabulary(labels, dropped, Decisions(drop=tuple(label.name for label in dropped)), made_by), decisions
     except VocabularyError as error:
         raise VocabularyError(f"{path}: {error}") from None
 
