@@ -1,6 +1,7 @@
 """zgcore is imported before anything that needs torchvision, and runs are quiet and repeatable."""
 
 import os
+import signal
 import tempfile
 from pathlib import Path
 
@@ -11,4 +12,6 @@ import torch
 
 import zgcore  # noqa: F401
 
+# A suite started in the background has Ctrl-C ignored, and its children would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 torch.set_num_threads(1)  # the models are tiny: one thread is faster than the coordination of two
