@@ -10,6 +10,7 @@ import pytest
 
 from ls_backend.inference import Inference, model_version
 from tests.ls_backend.serving import settings_for
+from tests.ls_backend.test_app import until
 from zgcore import presets
 from zgcore.build import load_models
 from zgcore.presets import MINI_WEIGHTS, PRESETS, get_preset, save_preset, weights_fingerprint
@@ -117,5 +118,5 @@ def test_masks_are_refined_in_a_process_that_ends_with_the_server(tmp_path):
         inference.submit(inference.segment, photo.astype(np.float32)).result()
     assert len(inference.submit(inference.segment, photo).result()) == len(result)  # one failure spoils nothing
     inference.close()
-    worker.join(30)
+    until(lambda: worker.exitcode is not None)  # not join: the pool waits for the same process
     assert worker.exitcode == 0
