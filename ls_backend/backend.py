@@ -17,7 +17,7 @@ from ls_backend.label_studio_api import connect
 from ls_backend.labelling_config import parse_config
 from ls_backend.metrics import Metrics, set_all
 from ls_backend.predicting import Outcome, Predictor, predict_in_order
-from zgcore.errors import ZeroguideError
+from zgcore.errors import ConfigError, WeightsError, ZeroguideError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -132,8 +132,9 @@ class Backend:
     def predict(
         self, tasks: Sequence[Any], project: Any, xml: str | None, request_id: str, context: Any = None
     ) -> list[dict[str, Any] | None]:
-        """One result for each task, in order: an empty one where it failed and would again, None where it is left to
-        the queue: it did not fit into the time, or its image did not come and may come later.
+        """One result for each task, in order: an empty one where it failed and would again, None where it may be
+        otherwise next time. Left to the queue is what did not fit into the time, and what has an image that did not
+        come and may come later; where the model cannot be loaded, tasks wait until they are asked for again.
 
         context: what an annotator asked for in the editor. It is not read: the answer has every segment, of which the
         editor makes suggestions to accept or reject, and log and status page say so.
@@ -296,9 +297,11 @@ def _name(task: Any) -> str:
 
 
 def _answer(outcome: Outcome) -> dict[str, Any] | None:
+    """None where it may be otherwise next time: of an empty result Label Studio would never ask again."""
     if outcome.predicted is not None:
         return outcome.predicted.document
-    return None if outcome.kind == "late" or outcome.delayed else {"result": []}
+    no_model = isinstance(outcome.error, (WeightsError, ConfigError))
+    return None if outcome.kind == "late" or outcome.delayed or no_model else {"result": []}
 
 
 def printable(text: str) -> str:

@@ -84,3 +84,13 @@ def test_the_page_shows_runs_of_whole_collections(tmp_path):
     assert '<progress max="4" value="3"' in page
     assert f"{tmp_path / 'out'}" in page
     assert "bro<ken" not in page
+
+
+def test_without_weights_nothing_is_stored_and_tasks_are_asked_for_again(tmp_path):
+    (tmp_path / "empty").mkdir()
+    settings = settings_for(tmp_path / "data", "mini", weights=tmp_path / "empty")
+    with serving(settings) as (client, _):
+        status, answer = ask(client, [task(1), {"id": 2, "data": {}}])
+        assert (status, answer["results"]) == (200, [[], {"result": []}])
+        assert numbers_on(client.get("/")[2].decode())["failed"] == 2
+        assert "the model cannot be loaded" in client.get("/")[2].decode()
