@@ -12,6 +12,7 @@ import torch
 
 import zgcore  # noqa: F401
 
-# A suite started in the background has Ctrl-C ignored, and its children would inherit that.
+# A suite started in the background has Ctrl-C or a closed terminal ignored, and its children would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 torch.set_num_threads(1)  # the models are tiny: one thread is faster than the coordination of two
