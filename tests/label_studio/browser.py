@@ -10,18 +10,14 @@ import io
 import numpy as np
 from PIL import Image
 from selenium.common.exceptions import WebDriverException
-from selenium.webdriver import ActionChains, Chrome, ChromeOptions
-from selenium.webdriver.chrome.service import Service
+from selenium.webdriver import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
+from tests.chromium import start_chromium
 from tests.label_studio.studio import until
 
-FLAGS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-    "--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage",
-    "--window-size=1500,1700",  # high: the region list holds no more than what fits
-]  # fmt: skip
+WINDOW = (1500, 1700)  # high: the region list holds no more than what fits
 CANVASES = """return [...document.querySelectorAll(".konvajs-content canvas")].map(c => c.toDataURL())"""
 BOXES = """return [".konvajs-content", ".lsf-image img"].map(selector => {
 const box = document.querySelector(selector).getBoundingClientRect();
@@ -31,12 +27,8 @@ return [box.left, box.top, box.right, box.bottom]})"""
 class Browser:
     """One browser at one Label Studio. screenshots: folder for `shot`."""
 
-    def __init__(self, url, chromium, driver, profile, screenshots):
-        options = ChromeOptions()
-        options.binary_location = chromium
-        for flag in [*FLAGS, f"--user-data-dir={profile}"]:
-            options.add_argument(flag)
-        self.driver = Chrome(options=options, service=Service(driver))
+    def __init__(self, url, profile, screenshots):
+        self.driver = start_chromium(profile, WINDOW)
         self.driver.set_page_load_timeout(120)
         self.driver.set_script_timeout(120)
         self.url = url

@@ -1,12 +1,12 @@
 """One Label Studio, one backend and one browser for all tests of this folder: real processes on ports of their own."""
 
-import shutil
 from pathlib import Path
 
 import pytest
 
 from ls_backend.local_label_studio import LocalLabelStudio, program
 from ls_backend.local_server import free_port
+from tests.chromium import CHROMIUM, DRIVER, MISSING
 from tests.label_studio.backend_process import BackendProcess
 from tests.label_studio.studio import Studio
 from zgcore.mini.load import WEIGHTS_FOLDER
@@ -83,13 +83,12 @@ def backend(backend_of):
 def browser(label_studio, tmp_path_factory):
     """Chromium, logged in."""
     pytest.importorskip("selenium", reason="selenium is not installed")
-    chromium, driver = shutil.which("chromium") or shutil.which("chromium-browser"), shutil.which("chromedriver")
-    if not (chromium and driver):
-        pytest.skip("chromium and chromedriver are not both installed")
+    if not (CHROMIUM and DRIVER):
+        pytest.skip(MISSING)
     from tests.label_studio.browser import Browser
 
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    opened = Browser(label_studio.url, chromium, driver, tmp_path_factory.mktemp("profile"), SCREENSHOTS)
+    opened = Browser(label_studio.url, tmp_path_factory.mktemp("profile"), SCREENSHOTS)
     try:
         opened.log_in(label_studio.account)
         yield opened

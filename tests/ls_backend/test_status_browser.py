@@ -2,11 +2,21 @@
 
 import pytest
 
+from tests.chromium import LOGS, needs_chromium, start_chromium
 from tests.ls_backend.bands import BandSegmenter
 from tests.ls_backend.serving import PALETTE, bands, serving, settings_for, task
-from tests.zgcore.test_gallery_browser import browser, pytestmark  # noqa: F401  # the fixture, and when to skip
+
+pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+pytestmark = needs_chromium
 
 HOSTILE = "</style><script>document.title='broken'</script><img src=x onerror=\"document.title='broken'\">"
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    driver = start_chromium(tmp_path_factory.mktemp("profile"), capabilities=LOGS)
+    yield driver
+    driver.quit()
 
 
 @pytest.fixture(scope="module")
@@ -25,16 +35,16 @@ def address(tmp_path_factory):
         yield client.url
 
 
-def text(browser, selector):  # noqa: F811
+def text(browser, selector):
     return [found.text for found in browser.find_elements("css selector", selector)]
 
 
-def each(browser, selector, what):  # noqa: F811
+def each(browser, selector, what):
     return browser.execute_script(f"return [...document.querySelectorAll('{selector}')].map(one => one.{what})")
 
 
 @pytest.mark.parametrize("width", [390, 1280])
-def test_the_page_shows_its_numbers_and_fits(browser, address, width):  # noqa: F811
+def test_the_page_shows_its_numbers_and_fits(browser, address, width):
     size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     browser.get_log("browser")  # of the pages before

@@ -4,33 +4,21 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
 
 import numpy as np
 import pytest
 import yaml
 from PIL import Image
 
+from tests.chromium import IMG, LOGS, SCRIPT, needs_chromium, start_chromium
 from zgcore.vocabulary import Decisions, Label, Member, Vocabulary
 from zgcore.vocabulary.match import Match
 from zgcore.vocabulary.page import PageContents, segment_picture, write_page
 
-webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 
-from selenium.webdriver.chrome.service import Service  # noqa: E402
-from selenium.webdriver.common.by import By  # noqa: E402
-from selenium.webdriver.common.keys import Keys  # noqa: E402
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-DRIVER = shutil.which("chromedriver")
-needs_browser = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="chromium and chromedriver are not both installed")
-
-IMG, SCRIPT = "<img src=x onerror=document.title='broken'>", "</script><script>document.title='broken'</script>"
-FLAGS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--disable-quic",
-    "--window-size=1400,1000",
-]  # fmt: skip
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 
 
 @pytest.fixture(scope="module")
@@ -51,13 +39,9 @@ def page(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in [*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"]:
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    options.set_capability("unhandledPromptBehavior", "accept")  # leaving with decisions that were not copied asks
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
+    # leaving with decisions that were not copied asks
+    accepting = {**LOGS, "unhandledPromptBehavior": "accept"}
+    driver = start_chromium(tmp_path_factory.mktemp("profile"), capabilities=accepting)
     yield driver
     driver.quit()
 
@@ -91,7 +75,7 @@ def decisions(browser) -> dict:
     return document
 
 
-@needs_browser
+@needs_chromium
 def test_search_and_filters(opened):
     box = opened.find_element(By.CSS_SELECTOR, ".search")
     box.send_keys("couch")
@@ -106,7 +90,7 @@ def test_search_and_filters(opened):
         button.click()
 
 
-@needs_browser
+@needs_chromium
 def test_decisions_are_added_to_those_of_the_file(opened):
     assert not opened.find_element(By.CSS_SELECTOR, ".basket").is_displayed()
     press(opened, "sofa", "split")  # the one button: of couch, since Sofas is sofa
@@ -127,7 +111,7 @@ def test_decisions_are_added_to_those_of_the_file(opened):
     assert not opened.find_element(By.CSS_SELECTOR, ".basket").is_displayed()
 
 
-@needs_browser
+@needs_chromium
 def test_a_later_decision_takes_the_place_of_an_earlier(opened):
     press(opened, "cat", "keep")
     press(opened, "cat", "drop")
@@ -138,7 +122,7 @@ def test_a_later_decision_takes_the_place_of_an_earlier(opened):
     assert opened.find_element(By.CSS_SELECTOR, ".copy").text == "Copied"
 
 
-@needs_browser
+@needs_chromium
 @pytest.mark.parametrize("width", [1400, 390])
 def test_labels_are_text_and_fit(browser, page, width):
     browser.set_window_size(width, 900)
