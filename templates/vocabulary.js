@@ -70,17 +70,17 @@
     answer.value = value;
     options.replaceChildren(...(withNames ? names.map(name => Object.assign(document.createElement("option"), { value: name })) : []));
     asked = then;
-    dialog.returnValue = "";
     dialog.showModal();
     answer.select();
   };
+  // On submit, not on close: the dialog tells of its closing some time after it, and what was decided is to stand at once.
+  const form = dialog.querySelector("form"), agree = form.querySelector(".primary");
   answer.addEventListener("keydown", event => {
-    if (event.key === "Enter") { event.preventDefault(); dialog.close("yes"); }
+    if (event.key === "Enter") { event.preventDefault(); form.requestSubmit(agree); }
   });
-  dialog.addEventListener("close", () => {
+  form.addEventListener("submit", event => {
     const text = answer.value.trim();
-    if (dialog.returnValue === "yes" && text && asked) asked(text);
-    asked = null;
+    if (event.submitter === agree && text) asked(text);
   });
 
   document.querySelector(".grid").addEventListener("click", event => {
