@@ -48,6 +48,7 @@ class NothingStage:
     images: int
     together: int = 1
     lost_together: int = 1
+    elsewhere: bool = False
     marks: list[float] = field(default_factory=list)
 
     def results(self, images: Iterator[Claimed]) -> Generator[Labelled, None, None]:

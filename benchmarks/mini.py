@@ -24,6 +24,7 @@ from PIL import Image
 from zgcore import ZeroGuidance, load_image
 from zgcore.masked_clip import CropMaskClip, MaskedClip
 from zgcore.ward import candidate_tree
+from zgcore.wordnet import FOLDER, read_synsets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -252,12 +253,10 @@ def text_tower(model: ZeroGuidance, _wordnet: Path) -> dict[str, str]:
 
 def unseen_nouns(model: ZeroGuidance, wordnet: Path) -> dict[str, str]:
     """ZeroCap given the text embedding of nouns the text tower never saw: does it say the noun or a WordNet synonym?"""
-    from zgcore.mini.training.naming import read_hypernyms
-
     synonyms: dict[str, set[str]] = {}
-    for lemmas, _ in read_hypernyms(wordnet).values():
-        for lemma in lemmas:
-            synonyms.setdefault(lemma, set()).update(lemmas)
+    for synset in read_synsets(wordnet).values():
+        for lemma in synset.lemmas:
+            synonyms.setdefault(lemma, set()).update(synset.lemmas)
     nouns = json.loads(HELD_OUT.read_text())["nouns"]
     labels = [caption.label for caption in model.labeller.captions(model.labeller.label_features(nouns))]
     for noun, label in zip(nouns, labels, strict=True):
@@ -324,7 +323,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=Path)
     parser.add_argument("--only", default="candidates,masks,end,text,nouns")
-    parser.add_argument("--wordnet", type=Path, default=Path("/usr/share/wordnet"))
+    parser.add_argument("--wordnet", type=Path, default=FOLDER)
     parser.add_argument("--preset", default="mini")
     parser.add_argument("--json", type=Path, help="also write the table here")
     arguments = parser.parse_args()

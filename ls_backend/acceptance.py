@@ -26,6 +26,8 @@ from dataclasses import dataclass
 from threading import BoundedSemaphore, Lock
 from typing import TYPE_CHECKING, Any, Final
 
+from ls_backend.label_studio_ids import is_id
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
@@ -37,7 +39,6 @@ MAX_WAITING: Final = 1000  # events and predictions; what comes on top is droppe
 MAX_TASKS: Final = 100_000  # whose predictions are remembered
 _SAVED: Final = ("ANNOTATION_CREATED", "ANNOTATION_UPDATED", "ANNOTATIONS_CREATED")
 _GONE: Final = "ANNOTATIONS_DELETED"
-_MAX_ID: Final = 2**63
 
 _SCHEMA: Final = f"""
 CREATE TABLE IF NOT EXISTS predicted (task INTEGER PRIMARY KEY, regions TEXT NOT NULL);
@@ -143,14 +144,14 @@ class Acceptance:
         """Take a webhook's payload, whatever it is; the database is written later."""
         annotations = payload.get("annotation", payload.get("annotations"))
         listed = annotations if isinstance(annotations, list) else [annotations]
-        found = [annotation for annotation in listed if isinstance(annotation, dict) and _is_id(annotation.get("id"))]
+        found = [annotation for annotation in listed if isinstance(annotation, dict) and is_id(annotation.get("id"))]
         if payload.get("action") == _GONE:
             self._later(self._forget, [annotation["id"] for annotation in found])
         elif payload.get("action") in _SAVED:
             task = payload.get("task")
             for annotation in found:
                 numbers = (annotation.get("task"), task.get("id") if isinstance(task, dict) else None)
-                number = next((found for found in numbers if _is_id(found)), None)
+                number = next((found for found in numbers if is_id(found)), None)
                 with _never_failing():
                     self._later(self._count, annotation["id"], number, held_regions(annotation.get("result")))
 
@@ -227,7 +228,3 @@ def _never_failing() -> Iterator[None]:
         yield
     except Exception:
         log.exception("an annotation or a prediction could not be counted")
-
-
-def _is_id(value: Any) -> bool:
-    return type(value) is int and 0 <= value < _MAX_ID

@@ -23,11 +23,11 @@ from __future__ import annotations
 
 import atexit
 import threading
-import uuid
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from ls_backend.backend import Backend
+from ls_backend.guards import new_request_id
 from ls_backend.inference import model_version
 from ls_backend.settings import read_settings
 from zgcore.errors import ConfigError
@@ -70,7 +70,7 @@ class ZeroGuide(LabelStudioMLBase):  # type: ignore[misc]
         task login; not used.
         """
         project = getattr(self, "project_id", None) or _project_of(tasks)
-        results = _backend().predict(tasks, project, self.label_config, uuid.uuid4().hex[:16], context)
+        results = _backend().predict(tasks, project, self.label_config, new_request_id(), context)
         documents = [{"result": []} if result is None else result for result in results]
         return documents if _ASKS_FOR_VERSION else [_without_version(document) for document in documents]
 

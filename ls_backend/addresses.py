@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from urllib3.exceptions import HTTPError
 from urllib3.util import parse_url
 
+from ls_backend.messages import one_line
 from zgcore.errors import ImageError
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ class Url:
 
 def shortened(text: str) -> str:
     """For messages: one line of printable characters, not too long."""
-    line = "".join(char if char.isprintable() else "?" for char in text[: _LONGEST_SHOWN + 1])
+    line = one_line(text[: _LONGEST_SHOWN + 1])
     return line if len(line) <= _LONGEST_SHOWN else line[: _LONGEST_SHOWN - 3] + "..."
 
 

@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from ls_backend.acceptance import OUTCOMES, Acceptance
-from ls_backend.background import BackgroundWorker, TaskQueue, project_id, task_id
+from ls_backend.background import BackgroundWorker, TaskQueue
 from ls_backend.inference import Inference
 from ls_backend.label_studio_api import connect
+from ls_backend.label_studio_ids import project_id, task_id
 from ls_backend.labelling_config import parse_config
+from ls_backend.messages import one_line, reason
 from ls_backend.metrics import Metrics, set_all
 from ls_backend.predicting import Outcome, Predictor, predict_in_order
 from zgcore.errors import ConfigError, WeightsError, ZeroguideError
@@ -114,7 +116,7 @@ class Backend:
 
     def see_project(self, project: Any, xml: str | None) -> Project:
         """Note a project and read its config, unless it is the one it had. xml: None where it was not sent."""
-        name = printable(str(project_id(project) or project or "unknown"))
+        name = one_line(str(project_id(project) or project or "unknown"))
         with self.log.lock:
             known = self.log.projects.get(name)
             if known is None or (xml is not None and xml != known.xml):
@@ -180,7 +182,7 @@ class Backend:
             "%s: project %s: a prompt (%s) is not read; the answer has every segment",
             request_id,
             project.name,
-            printable(", ".join(sorted(kinds)))[:80] or "of no known form",
+            one_line(", ".join(sorted(kinds)))[:80] or "of no known form",
         )
         with self.log.lock:
             project.prompts += 1
@@ -202,11 +204,10 @@ class Backend:
 
     def _note_failure(self, task: Any, error: Exception, request_id: str) -> None:
         self.metrics.failed(error)
-        expected = isinstance(error, ZeroguideError)
-        message = printable(str(error)) if expected else type(error).__name__
+        message = one_line(reason(error))
         name = _name(task)
         line = message if message.startswith(f"task {name}:") else f"task {name}: {message}"
-        log.error("%s: %s", request_id, line, exc_info=None if expected else error)
+        log.error("%s: %s", request_id, line, exc_info=None if isinstance(error, ZeroguideError) else error)
         with self.log.lock:
             self.log.failures.appendleft((time.time(), request_id, line))
 
@@ -220,7 +221,7 @@ class Backend:
             self.acceptance.predicted(number, predicted.document["result"])
         images = [image for image in predicted.images if image is not None]
         texts = [label for image in images for label in image.regions.labels]
-        name = printable(str(project or "unknown"))
+        name = one_line(str(project or "unknown"))
         recent = Recent(
             name,
             _name(task),
@@ -275,7 +276,7 @@ class Backend:
         with self.log.lock:
             projects = list(self.log.projects.values())
         found += [f"project {seen.name}: {problem}" for seen in projects for problem in seen.config.problems]
-        return [printable(line) for line in found]
+        return [one_line(line) for line in found]
 
     def close(self) -> None:
         """Stop: the image in hand is finished, the queue stays on disk."""
@@ -293,7 +294,7 @@ def _damaged(path: Path, error: Exception, then: str) -> str:
 
 def _name(task: Any) -> str:
     """What a task is called in the log."""
-    return printable(str(task.get("id")))[:80] if isinstance(task, dict) else "no object"
+    return one_line(str(task.get("id")))[:80] if isinstance(task, dict) else "no object"
 
 
 def _answer(outcome: Outcome) -> dict[str, Any] | None:
@@ -302,8 +303,3 @@ def _answer(outcome: Outcome) -> dict[str, Any] | None:
         return outcome.predicted.document
     no_model = isinstance(outcome.error, (WeightsError, ConfigError))
     return None if outcome.kind == "late" or outcome.delayed or no_model else {"result": []}
-
-
-def printable(text: str) -> str:
-    """One line that can be shown and encoded."""
-    return "".join(char if char.isprintable() else "?" for char in text)

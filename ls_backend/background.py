@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ls_backend.addresses import FetchDelayed
 from ls_backend.label_studio_api import LabelStudioRefuses
+from ls_backend.label_studio_ids import task_id
 from ls_backend.labelling_config import parse_config
+from ls_backend.messages import reason
 from ls_backend.protocol import TaskError
 from zgcore.errors import ImageError, ZeroguideError
 
@@ -39,7 +41,6 @@ FIRST_PAUSE_S: Final = 2.0
 LONGEST_PAUSE_S: Final = 600.0
 LOCK_S: Final = 5.0  # how long a call waits for another process, at most
 POLL_S: Final = 2.0  # how soon work that another process queued is seen
-_MAX_ID: Final = 2**63
 _TOKEN_REFUSED: Final = (401, 403)
 
 _SCHEMA: Final = """
@@ -151,18 +152,6 @@ class TaskQueue:
             yield connection
 
 
-def task_id(task: Mapping[str, Any]) -> int | None:
-    """A task's number in Label Studio, None where it has none that a database could hold."""
-    found = task.get("id")
-    return found if type(found) is int and 0 <= found < _MAX_ID else None
-
-
-def project_id(project: Any) -> int | None:
-    """A project's number from what Label Studio sends: "1.1795240125" (number, dot, time it was made)."""
-    digits = str(project).partition(".")[0] if isinstance(project, str | int) else ""
-    return int(digits) if digits.isascii() and digits.isdecimal() and len(digits) < 19 else None
-
-
 def _storable(text: str) -> str:
     """The text without halves of surrogate pairs, which no database takes."""
     return text.encode("utf-8", "replace").decode()
@@ -266,19 +255,15 @@ class BackgroundWorker:
 
     def _give_up(self, job: Job, error: Exception) -> None:
         self._metrics.failed(error.__cause__ or error)
-        log.error("task %s of project %s is given up: %s", job.task, job.project, _message(error))
-        self.queue.give_up(job, _message(error))
+        log.error("task %s of project %s is given up: %s", job.task, job.project, reason(error))
+        self.queue.give_up(job, reason(error))
 
     def _failed(self, job: Job, error: Exception) -> None:
         if self._stop.is_set():  # the models are being closed: the task stays as it is
             return
         self._metrics.failed(error)
-        log.warning("task %s of project %s is tried again later: %s", job.task, job.project, _message(error))
-        self.queue.postpone(job, _message(error), time.time())
-
-
-def _message(error: Exception) -> str:
-    return str(error) if isinstance(error, ZeroguideError) else type(error).__name__
+        log.warning("task %s of project %s is tried again later: %s", job.task, job.project, reason(error))
+        self.queue.postpone(job, reason(error), time.time())
 
 
 def _held(descriptor: int) -> bool:

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ls_backend.cli_label_studio import (
-    Address,
     backend_address,
+    backend_flag,
     label_studio_flags,
     label_studio_settings,
     print_finding,
+    project_flag,
 )
 from ls_backend.cli_params import OneOf
 from ls_backend.connect import TEMPLATES
@@ -23,14 +24,8 @@ if TYPE_CHECKING:
 
 @click.command()
 @label_studio_flags
-@click.option("--project", type=click.IntRange(min=1), metavar="N", help="The project's number, as in its address.")
-@click.option(
-    "--backend-url",
-    type=Address(),
-    metavar="URL",
-    help="The backend as Label Studio's machine or container reaches it; `zeroguide serve` on this machine "
-    "if not given.",
-)
+@project_flag("The project's number, as in its address.")
+@backend_flag("--backend-url")
 @click.option(
     "--template",
     type=OneOf(TEMPLATES),
@@ -54,7 +49,7 @@ if TYPE_CHECKING:
 def connect(
     file: Path | None,
     project: int | None,
-    backend_url: str | None,
+    backend: str | None,
     template: str,
     set_config: bool,
     print_config: bool,
@@ -84,8 +79,8 @@ def connect(
     api = connect_api(settings)
     if api is None:
         raise ConfigError("a token is needed; set LABEL_STUDIO_API_KEY to one of a user who may change the project")
-    backend = backend_url or backend_address(settings)
-    wanted = Connection(project, backend, settings.auth, template, set_config, preannotate, interactive)
+    address = backend or backend_address(settings)
+    wanted = Connection(project, address, settings.auth, template, set_config, preannotate, interactive)
     for step in connect_project(api, wanted):
         print_finding(step)
     click.echo(f"Open {api.url}/projects/{project}/data")

@@ -11,11 +11,12 @@ import click
 
 from ls_backend.cli_label_studio import (
     COLOURS,
-    Address,
     backend_address,
+    backend_flag,
     label_studio_flags,
     label_studio_settings,
     print_finding,
+    project_flag,
 )
 
 if TYPE_CHECKING:
@@ -26,15 +27,8 @@ if TYPE_CHECKING:
 
 @click.command()
 @label_studio_flags
-@click.option(
-    "--project",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Check this project's connection, labelling config and first image too.",
-)
-@click.option("--backend", type=Address(), metavar="URL",
-              help="The backend as Label Studio's machine or container reaches it; `zeroguide serve` on this machine "
-                   "if not given.")  # fmt: skip
+@project_flag("Check this project's connection, labelling config and first image too.")
+@backend_flag("--backend")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def doctor(file: Path | None, project: int | None, backend: str | None, as_json: bool, **flags: Any) -> None:
     """Check that Label Studio and the backend can work together, and say how to mend what is broken.

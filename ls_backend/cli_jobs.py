@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 from rich.live import Live
 
+from ls_backend.cli_jobs_report import list_table, show_list, show_run
 from ls_backend.cli_params import SuggestingGroup
 from ls_backend.cli_report import line, streams
 from ls_backend.exports import compact
 from ls_backend.jobs.registry import find, jobs_overview
-from ls_backend.jobs.report import list_table, show_list, show_run
 from ls_backend.jobs.snapshot import snapshot
 from ls_backend.jobs.store import StateStore
 from ls_backend.settings import read_settings

@@ -21,7 +21,6 @@ from ls_backend.cli_model import (
     SEGMENTS,
     SPEED,
     WEIGHTS,
-    ModelOptions,
     with_options,
 )
 from ls_backend.cli_params import OneOf
@@ -29,6 +28,7 @@ from ls_backend.cli_report import RunReport, Watcher, streams
 from ls_backend.exports import compact
 from ls_backend.find_photos import find_photos
 from ls_backend.merged import default_image_root, embeds, image_links, write_merged
+from ls_backend.model_options import ModelOptions
 from ls_backend.people import MODES, PeoplePolicy
 from ls_backend.run_folder import RunFolder, RunRecords, common_folder, name_sources
 from ls_backend.runner import RunOptions, Segmenter, label_images, stamp_of, worker_count

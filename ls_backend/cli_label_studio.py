@@ -41,6 +41,23 @@ def label_studio_flags(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+def project_flag(help_text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """--project, a project's number."""
+    return click.option("--project", type=click.IntRange(min=1), metavar="N", help=help_text)
+
+
+def backend_flag(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The backend's address, which the command gets as `backend`; None where it is not given: see backend_address."""
+    return click.option(
+        name,
+        "backend",
+        type=Address(),
+        metavar="URL",
+        help="The backend as Label Studio's machine or container reaches it; `zeroguide serve` on this machine "
+        "if not given.",
+    )
+
+
 def label_studio_settings(flags: Mapping[str, Any], file: Path | None) -> Settings:
     """The settings, with a token that was asked for if there is none and somebody can answer.
 

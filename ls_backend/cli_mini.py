@@ -9,9 +9,9 @@ import click
 from ls_backend.cli_params import SuggestingGroup
 from ls_backend.cli_report import printable
 from zgcore.errors import ConfigError
+from zgcore.wordnet import FOLDER as WORDNET
 
 PARTS = ("vision", "text", "language")  # what zgcore.mini.training.run trains, named here for --help to be quick
-WORDNET = Path("/usr/share/wordnet")  # where Debian's wordnet-base puts it
 
 Folder = click.Path(path_type=Path, file_okay=False)
 PresentFolder = click.Path(path_type=Path, file_okay=False, exists=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,41 +14,9 @@ from zgcore.presets import PRESETS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from zgcore import ZeroGuidance
-
     Command = Callable[..., Any]
 
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
-
-
-@dataclass(frozen=True)
-class ModelOptions:
-    """The options that decide what the results are."""
-
-    preset: str
-    device: str
-    weights: Path | None
-    max_segments: int | None
-    min_area: float | None
-    seed: int
-
-    @classmethod
-    def taken_from(cls, values: dict[str, Any]) -> ModelOptions:
-        """The model's options, taken out of a command's values."""
-        return cls(**{field.name: values.pop(field.name) for field in fields(cls)})
-
-    def build(self) -> ZeroGuidance:
-        """The preset on its device. WeightsError or ConfigError where that cannot be."""
-        from zgcore import ZeroGuidance
-
-        return ZeroGuidance.from_preset(
-            self.preset,
-            device=self.device,
-            weights=self.weights,
-            max_segments=self.max_segments,
-            min_area=self.min_area,
-            seed=self.seed,
-        )
 
 
 class WorkerCount(click.ParamType):

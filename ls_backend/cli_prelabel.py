@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-from contextlib import ExitStack
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 from click.core import ParameterSource
 
+from ls_backend.cli_jobs_report import show_run
 from ls_backend.cli_model import (
     FORMAT,
     IMAGE_ROOT,
@@ -22,7 +22,6 @@ from ls_backend.cli_model import (
     SEGMENTS,
     SPEED,
     WEIGHTS,
-    ModelOptions,
     device_option,
     with_options,
 )
@@ -32,17 +31,15 @@ from ls_backend.cli_serve import setting_option
 from ls_backend.exports import compact
 from ls_backend.jobs.prelabel import Engines, Prelabel
 from ls_backend.jobs.project import WHICH
-from ls_backend.jobs.report import show_run
 from ls_backend.jobs.run import RunSettings
 from ls_backend.jobs.snapshot import snapshot
 from ls_backend.settings import OBJECT_STORES, SETTINGS, read_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ls_backend.jobs.project import Which
     from ls_backend.jobs.run import Run
     from ls_backend.jobs.work import Told
+    from ls_backend.model_options import ModelOptions
     from ls_backend.runner import Segmenter
     from ls_backend.settings import Settings
 
@@ -191,7 +188,7 @@ def prelabel(ctx: click.Context, /, log_level: str, file: Path | None, **values:
     token is best given as LABEL_STUDIO_API_KEY.
     """
     logging.basicConfig(level=log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
-    flags = {key: values.pop(key) for setting in SETTINGS if setting.name in _FLAGS for key in [setting.key]}
+    flags = {setting.key: values.pop(setting.key) for setting in SETTINGS if setting.name in _FLAGS}
     given = _given(ctx, values)
     options = PrelabelOptions(given=given, devices=values.pop("device"), **values)
     return run(options, _with_schemes(read_settings(flags, file=file)))
@@ -258,15 +255,15 @@ def _work(job: Prelabel, opened: Run, options: PrelabelOptions, progress: Any) -
         address=options.address,
         actors=options.actors,
     )
+    if options.quiet:
+        job.work(engines, lambda _: None)
+        return
     counts = opened.store.counts()
-    with ExitStack() as stack:
-        tell: Callable[[Told], None] = lambda _: None  # noqa: E731
-        if not options.quiet:
-            watcher = stack.enter_context(Watcher(progress, counts["queued"] + counts["running"]))
+    with Watcher(progress, counts["queued"] + counts["running"]) as watcher:
 
-            def tell(told: Told) -> None:
-                result = told.result
-                watcher.tell(job.photos.of(told.image).shown, result.status, result.segments, result.error)
+        def tell(told: Told) -> None:
+            result = told.result
+            watcher.tell(job.photos.of(told.image).shown, result.status, result.segments, result.error)
 
         job.work(engines, tell)
 

@@ -5,14 +5,13 @@ Doing it again changes nothing that is right already.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 from xml.sax.saxutils import quoteattr
 
 from ls_backend.doctor import Finding, config_finding
 from ls_backend.label_studio_api import LabelStudioRefuses
-from ls_backend.label_studio_parts import same_address, webhook_headers
+from ls_backend.label_studio_parts import at_address, webhook_headers, without_markup
 from ls_backend.labelling_config import parse_config
 from zgcore.errors import ConfigError
 
@@ -126,14 +125,13 @@ def _register(api: LabelStudioApi, wanted: Connection) -> dict[str, Any]:
             return mine
         if error.status != 400:
             raise
-        detail = re.sub(r"<[^>]*>", "", error.detail)
+        said = without_markup(error.detail)
         cure = f"zeroguide doctor --url {api.url} --project {wanted.project} --backend {wanted.backend} tells why"
-        raise LabelStudioRefuses(f"Label Studio says: {detail}; {cure}", error.status, error.detail) from None
+        raise LabelStudioRefuses(f"Label Studio says: {said}; {cure}", error.status, error.detail) from None
 
 
 def _registered(api: LabelStudioApi, wanted: Connection) -> dict[str, Any] | None:
-    known = api.ml_backends(wanted.project)
-    return next((one for one in known if same_address(one.get("url"), wanted.backend)), None)
+    return next(iter(at_address(api.ml_backends(wanted.project), wanted.backend)), None)
 
 
 def _backend(api: LabelStudioApi, wanted: Connection, backend: dict[str, Any]) -> Finding:
@@ -152,7 +150,7 @@ def _webhook(api: LabelStudioApi, wanted: Connection) -> Finding:
     It stores it without the backend's password, and sends a webhook nothing but the headers that are stored with it.
     """
     check, url = "webhook", f"{wanted.backend}/webhook"
-    hooks = [one for one in api.webhooks(wanted.project) if same_address(one.get("url"), url)]
+    hooks = at_address(api.webhooks(wanted.project), url)
     try:
         if not hooks:
             api.add_webhook(wanted.project, url, webhook_headers({}, wanted.auth))

@@ -29,8 +29,13 @@ class Finding:
 def from_error(check: str, error: Exception, cure: str = "") -> Finding:
     """A failed check. Our errors end with their cure, which is used where none is given."""
     text = str(error) if isinstance(error, ZeroguideError) else f"{type(error).__name__}: {error}"
-    message, _, own = text.rpartition("; ")
-    return Finding(check, "failed", text if cure or not message else message, cure or own)
+    return Finding(check, "failed", text, cure) if cure else Finding(check, "failed", *_with_cure(text))
+
+
+def _with_cure(text: str) -> tuple[str, str]:
+    """A message and the cure it ends with; twice the same where it is all one."""
+    message, _, cure = text.rpartition("; ")
+    return message or cure, cure
 
 
 def config_finding(config: LabellingConfig, replace_it: str) -> Finding:
@@ -39,8 +44,7 @@ def config_finding(config: LabellingConfig, replace_it: str) -> Finding:
     if config.problems:
         return Finding(check, "failed", "; ".join(config.problems), replace_it)
     if config.hints:
-        message, _, own = config.hints[0].rpartition("; ")
-        return Finding(check, "warning", message or own, own)
+        return Finding(check, "warning", *_with_cure(config.hints[0]))
     names = ", ".join(target.image.name for target in config.targets)
     return Finding(check, "ok", f"masks and texts have a place (image {names})")
 

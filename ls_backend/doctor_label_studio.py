@@ -11,7 +11,7 @@ from ls_backend.addresses import AddressPolicy, FetchError, Url
 from ls_backend.doctor import Finding, config_finding, from_error
 from ls_backend.fetch import Fetcher
 from ls_backend.label_studio_api import LabelStudioApi, LabelStudioRefuses
-from ls_backend.label_studio_parts import same_address, webhook_headers
+from ls_backend.label_studio_parts import at_address, webhook_headers, without_markup
 from ls_backend.label_studio_token import claims
 from ls_backend.labelling_config import parse_config
 from ls_backend.pinned_http import Deadline, PinnedHttp, basic_authorization
@@ -156,19 +156,17 @@ class LabelStudioDoctor:
 
     def _undo(self, project: int) -> None:
         """Take away what Label Studio did connect."""
-        for backend in self._api.ml_backends(project):
-            if same_address(backend.get("url"), self._backend + _NOWHERE):
-                self._api.delete_ml_backend(backend["id"])
-        for hook in self._api.webhooks(project):
-            if same_address(hook.get("url"), f"{self._backend}{_NOWHERE}/webhook"):
-                self._api.delete_webhook(hook["id"])
+        for backend in at_address(self._api.ml_backends(project), self._backend + _NOWHERE):
+            self._api.delete_ml_backend(backend["id"])
+        for hook in at_address(self._api.webhooks(project), f"{self._backend}{_NOWHERE}/webhook"):
+            self._api.delete_webhook(hook["id"])
 
     def _reached(self, check: str, error: LabelStudioRefuses) -> Finding:
         if "404 Client Error" in error.detail:
             return Finding(check, "ok", f"Label Studio reaches {self._backend}")
         if error.status == 404:
             return Finding(check, "failed", f"there is no project {self._number}", "name another: --project N")
-        reason = re.sub(r"<[^>]*>", "", error.detail.rpartition("Additional info: ")[2])
+        reason = without_markup(error.detail.rpartition("Additional info: ")[2])
         cure = (
             "let the backend listen where Label Studio's machine or container reaches it: zeroguide serve --host "
             "0.0.0.0 --auth USER:PASSWORD, then name that address: --backend http://HOST:9090"
@@ -194,7 +192,7 @@ class LabelStudioDoctor:
         check = "connection"
         connect = f"zeroguide connect --url {self._url} --project {number} --backend-url {self._backend}"
         backends = sorted(self._api.ml_backends(number), key=lambda one: one.get("id", 0))
-        mine = next((one for one in backends if same_address(one.get("url"), self._backend)), None)
+        mine = next(iter(at_address(backends, self._backend)), None)
         if mine is None:
             return Finding(check, "warning", f'project {number} "{project.get("title")}" has no such backend', connect)
         if mine is not backends[0]:
@@ -203,7 +201,7 @@ class LabelStudioDoctor:
         if mine.get("state") != "CO":
             broken = f"{mine.get('readable_state')}: {mine.get('error_message') or 'it does not answer Label Studio'}"
             return Finding(check, "failed", broken, connect)
-        hooks = [one for one in self._api.webhooks(number) if same_address(one.get("url"), f"{self._backend}/webhook")]
+        hooks = at_address(self._api.webhooks(number), f"{self._backend}/webhook")
         if not hooks:
             untold = "the backend is connected and not told of annotations: Label Studio has stored no webhook for it"
             return Finding(check, "warning", untold, connect)

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 
+from ls_backend.messages import reason
 from zgcore import __version__
-from zgcore.errors import ZeroguideError
 from zgcore.presets import get_preset, weights_fingerprint
 from zgcore.stream import Failure
 from zgcore.vocabulary import Vocabulary
@@ -107,7 +107,7 @@ class Inference:
             try:
                 self._model = self._load()
             except Exception as error:
-                self.error = str(error) if isinstance(error, ZeroguideError) else type(error).__name__
+                self.error = reason(error)
                 log.error("the model cannot be loaded: %s", self.error)
                 raise
             self.error = None

@@ -207,7 +207,7 @@ class LabelStudioApi:
             )
         for empty in same:
             if isinstance(empty.get("id"), int):
-                self._http.ask("DELETE", f"/api/predictions/{empty['id']}/")
+                self.delete_prediction(empty["id"])
         return True
 
     def delete_prediction(self, number: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from ls_backend.addresses import FetchError, Url
@@ -68,6 +69,16 @@ def same_address(one: Any, other: str) -> bool:
         return Url.parse(str(one)).text.rstrip("/") == Url.parse(other).text.rstrip("/")
     except ValueError:
         return False
+
+
+def at_address(entries: Iterable[dict[str, Any]], url: str) -> list[dict[str, Any]]:
+    """Those ML backends or webhooks that have an address, however it is written."""
+    return [entry for entry in entries if same_address(entry.get("url"), url)]
+
+
+def without_markup(words: str) -> str:
+    """What Label Studio says, without the links it puts into it."""
+    return re.sub(r"<[^>]*>", "", words)
 
 
 def webhook_headers(hook: Mapping[str, Any], auth: BasicAuth | None) -> dict[str, Any]:

@@ -33,6 +33,7 @@ class LabelStudioToken:
     def __init__(self, url: str, key: Secret | None, http: PinnedHttp) -> None:
         self._refresh_url = Url.parse(url + _REFRESH_PATH)
         self._key = key
+        self._claims = {} if key is None else claims(key.reveal())
         self._http = http
         self._lock = threading.Lock()
         self._access = ""
@@ -61,7 +62,7 @@ class LabelStudioToken:
     @property
     def renewable(self) -> bool:
         """Whether the key is a personal access token, so that a refused access token may be bought anew."""
-        return self._key is not None and claims(self._key.reveal()).get("token_type") == "refresh"
+        return self._claims.get("token_type") == "refresh"
 
     def header(self, deadline: Deadline) -> dict[str, str]:
         """The header with the token, empty where there is no key. FetchError where Label Studio refuses the key."""
@@ -69,7 +70,7 @@ class LabelStudioToken:
             return {}
         if self.renewable:
             return {"Authorization": f"Bearer {self._current(deadline)}"}
-        kind = "Bearer" if claims(self._key.reveal()) else "Token"
+        kind = "Bearer" if self._claims else "Token"
         return {"Authorization": f"{kind} {self._key.reveal()}"}
 
     def forget(self) -> None:

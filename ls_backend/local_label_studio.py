@@ -121,16 +121,7 @@ class LocalLabelStudio:
         try:
             environment = self._environment()
             self.files.mkdir(parents=True, exist_ok=True)
-            with self.log.open("wb") as log:
-                self._process = subprocess.Popen(
-                    self._command(),
-                    cwd=self.folder,
-                    env=environment,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,  # Ctrl-C is for us: we stop it
-                )
+            self._process = self._server.launch(self._command(), environment, self.folder)
         except OSError as error:
             raise LabelStudioError(f"Label Studio cannot be started in {self.folder}: {error}") from None
         try:

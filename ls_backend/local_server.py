@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import socket
+import subprocess
 import time
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
 
 if TYPE_CHECKING:
-    import subprocess
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from zgcore.errors import ZeroguideError
@@ -41,6 +41,21 @@ class LocalServer:
                     f"{self.name} cannot listen on {HOST}:{port}: {error.strerror}; stop what does, or choose another "
                     "port"
                 ) from None
+
+    def launch(
+        self, command: Sequence[str], environment: Mapping[str, str], folder: Path | None = None
+    ) -> subprocess.Popen[bytes]:
+        """Start its process, with a new log. folder: to run in, None for ours. OSError where it cannot be started."""
+        with self.log.open("wb") as log:
+            return subprocess.Popen(
+                command,
+                cwd=folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C is for us: we stop it
+            )
 
     def wait(self, process: subprocess.Popen[bytes], answer: Callable[[], T | None], seconds: float) -> T:
         """Its first answer that is one. Raises `error` where the process ends before, or none comes in time."""

@@ -141,11 +141,14 @@ def embedded(entry: NumberedRecord) -> str:
         return entry.file_name
 
 
+def served_url(path: Path, root: Path) -> str:
+    """A photo's address as Label Studio serves it from `root`. ConfigError where it is not below."""
+    try:
+        return local_files_url(path, root)
+    except ValueError as error:
+        raise ConfigError(f"{path} is not below --image-root {root}; name a folder above all photos") from error
+
+
 def _served(paths: Sequence[Path], root: Path) -> Callable[[NumberedRecord], str]:
-    urls = {}
-    for path in paths:
-        try:
-            urls[os.path.abspath(path)] = local_files_url(path, root)
-        except ValueError as error:
-            raise ConfigError(f"{path} is not below --image-root {root}; name a folder above all photos") from error
+    urls = {os.path.abspath(path): served_url(path, root) for path in paths}
     return lambda entry: urls[entry.record.source.path]

@@ -11,6 +11,7 @@ import io
 import logging
 import threading
 import time
+from collections import deque
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -22,7 +23,6 @@ from ls_backend.fetch import FetchDelayed, Fetcher
 from ls_backend.prediction_cache import PredictionCache, image_key
 from ls_backend.prediction_options import prediction_options
 from ls_backend.protocol import ImageRegions, image_regions, prediction, task_images
-from zgcore.errors import ZeroguideError
 from zgcore.images import load_image, thumbnail
 from zgcore.render import overlay
 
@@ -255,18 +255,15 @@ def predict_in_order(
     what was made of its images is let go: the outcomes returned hold the documents only.
     """
     end = time.monotonic() + seconds
-    started: list[StartedTask | Exception] = []
+    started: deque[StartedTask | Exception] = deque()  # this task and those behind it
     outcomes = []
     for number, task in enumerate(tasks):
-        while len(started) < min(len(tasks), number + TASKS_AHEAD) and time.monotonic() < end:
-            started.append(_start(predictor, tasks[len(started)], config))
-        found = started[number] if number < len(started) else None
-        outcome = _outcome(predictor, task, found, end)
+        while len(started) < min(len(tasks) - number, TASKS_AHEAD) and time.monotonic() < end:
+            started.append(_start(predictor, tasks[number + len(started)], config))
+        outcome = _outcome(predictor, task, started.popleft() if started else None, end)
         tell(outcome)
         outcomes.append(_without_images(outcome))
-        if number < len(started):
-            started[number] = _TOLD
-        del found, outcome  # or the last one's images stay while the next is waited for
+        del outcome  # or the last one's images stay while the next is waited for
     return outcomes
 
 
@@ -274,9 +271,6 @@ def _without_images(outcome: Outcome) -> Outcome:
     if outcome.predicted is None:
         return outcome
     return replace(outcome, predicted=replace(outcome.predicted, images=[]))
-
-
-_TOLD: Final = ZeroguideError("the task has been answered")
 
 
 def _start(predictor: Predictor, task: Any, config: LabellingConfig) -> StartedTask | Exception:
@@ -292,7 +286,7 @@ def _outcome(predictor: Predictor, task: Any, started: StartedTask | Exception |
     if started is None:
         return Outcome(task)
     try:
-        return Outcome(task, predictor.finish(started, max(0.0, end - time.monotonic())))
+        return Outcome(task, predictor.finish(started, _left(end)))
     except (TimeoutError, CancelledError):
         predictor.drop(started)
         return Outcome(task)

@@ -58,16 +58,9 @@ def running_backend(settings: Settings, log: Path) -> Iterator[subprocess.Popen[
         "ZEROGUIDE_PORT": str(settings.port),
         "ZEROGUIDE_DATA_DIR": str(settings.data_dir),
     }
-    _server(log).refuse_taken(settings.port)
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command,
-            env={**kept, **own},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C is for us: we stop it
-        )
+    server = _server(log)
+    server.refuse_taken(settings.port)
+    process = server.launch(command, {**kept, **own})
     try:
         yield process
     finally:

@@ -190,14 +190,19 @@ class RunFolder:
         except (OSError, RecordError):
             return None
 
+    def result(self, name: str, stamp: RunStamp) -> ImageRecord | None:
+        """The record of that name if it is a result made with these very settings, else None."""
+        record = self.load(name)
+        return record if record is not None and record.error is None and record.stamp == stamp else None
+
     def load_embeddings(self, name: str) -> NDArray[np.float32] | None:
         """(n, d) float32; None where the file is missing or damaged."""
         return read_embeddings(self.embeddings_path(name))
 
     def done(self, source: Photo, stamp: RunStamp) -> ImageRecord | None:
         """The whole record of an unchanged photo made with these very settings, or None: it must be made (again)."""
-        record = self.load(source.name)
-        if record is None or record.error is not None or record.stamp != stamp:
+        record = self.result(source.name, stamp)
+        if record is None:
             return None
         embeddings = self.load_embeddings(source.name)
         if embeddings is None or len(embeddings) != len(record.segments):
@@ -221,12 +226,9 @@ class RunRecords:
 
     def __iter__(self) -> Iterator[NumberedRecord]:
         for source in self.sources:
-            record = self.folder.load(source.name)
-            if record is None or record.error is not None or record.stamp != self.stamp:
-                continue
-            if record.source.path != os.path.abspath(source.path):
-                continue
-            yield NumberedRecord(source.number, relative_name(source.path, self.root), record)
+            record = self.folder.result(source.name, self.stamp)
+            if record is not None and record.source.path == source.where:
+                yield NumberedRecord(source.number, relative_name(source.path, self.root), record)
 
     def failures(self) -> Iterator[tuple[str, str]]:
         """File name and reason of the inputs that this run's settings gave no result for."""

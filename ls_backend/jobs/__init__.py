@@ -10,6 +10,6 @@ local_engine      labels them in this process; helpers: further processes, each 
 ray_engine        labels them on many machines; ray_actor: what runs there
 run, records      one run on disk, and its results for the files that gather them
 prelabel          all of it put together
-snapshot, report  how far a run is, and how that is shown
+snapshot          how far a run is
 registry          which runs there are
 """

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ls_backend.addresses import FetchError
 from ls_backend.exports.labelstudio import local_files_url
-from ls_backend.jobs.keys import path_of, shown
+from ls_backend.jobs.keys import path_of, shown, task_key
 from ls_backend.jobs.project import has_prediction
 from ls_backend.label_studio_http import LabelStudioRefuses
 from ls_backend.pinned_http import ConnectionLost
@@ -180,7 +180,7 @@ class ProjectDelivery:
 
     def _task_of(self, image: Claimed) -> dict[str, Any]:
         """The task of an image, which is made where the project has none."""
-        if image.task is not None and image.key.startswith(f"task:{self.project.number}/"):
+        if image.task is not None and image.key == task_key(self.project.number, image.task):
             return self.project.task(image)
         field = self._field
         own = hashlib.sha256(image.key.encode()).hexdigest()[:16]

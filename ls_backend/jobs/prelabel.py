@@ -9,7 +9,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ls_backend.cli_model import ModelOptions
 from ls_backend.fetch import Fetcher, object_store
 from ls_backend.inference import Inference
 from ls_backend.jobs.delivery import ProjectDelivery
@@ -24,6 +23,7 @@ from ls_backend.jobs.store import Added
 from ls_backend.jobs.work import FolderDelivery, Work
 from ls_backend.label_studio_project import NEW, ProjectAddress
 from ls_backend.merged import FORMATS
+from ls_backend.model_options import ModelOptions
 from ls_backend.runner import RunOptions, stamp_of, worker_count
 from zgcore.errors import ConfigError
 

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from ls_backend.cli_model import ModelOptions
     from ls_backend.label_studio_project import ProjectAddress
+    from ls_backend.model_options import ModelOptions
     from ls_backend.record import RunStamp
     from ls_backend.runner import RunOptions
     from ls_backend.settings import Settings

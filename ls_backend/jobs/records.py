@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING
 
 from ls_backend import merged
 from ls_backend.exports import NumberedRecord
-from ls_backend.exports.labelstudio import local_files_url
 from ls_backend.jobs.keys import path_of
 from ls_backend.jobs.store import Claimed
 from ls_backend.run_folder import relative_name
-from zgcore.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,11 +43,11 @@ class StoreRecords:
 
     def __iter__(self) -> Iterator[NumberedRecord]:
         for image in self._images("done"):
-            record = self.folder.load(image.name)
-            if record is None or record.error is not None or record.stamp != self.stamp:
+            record = self.folder.result(image.name, self.stamp)
+            if record is None:
                 self.damaged.add(image.id)
-                continue
-            yield NumberedRecord(image.id, self._file_name(image), record)
+            else:
+                yield NumberedRecord(image.id, self._file_name(image), record)
 
     def failures(self) -> Iterator[tuple[str, str]]:
         for image in self._images("failed"):
@@ -70,12 +68,7 @@ class StoreRecords:
             path = path_of(image.key)
             if path is None:
                 return self._photos.address(image)
-            if embed:
-                return merged.embedded(entry)
-            try:
-                return local_files_url(path, root)
-            except ValueError:
-                raise ConfigError(f"{path} is not below --image-root {root}; name a folder above all photos") from None
+            return merged.embedded(entry) if embed else merged.served_url(path, root)
 
         return link
 

@@ -132,8 +132,7 @@ class Run:
         image_root = self.settings.image_root
         root = None if image_root is None else Path(image_root)
         with self._alone():
-            (last,) = next(self.store.rows("SELECT MAX(finished) FROM images WHERE finished IS NOT NULL"))
-            now = [self.store.counts(), last, list(formats), image_root, asdict(self.stamp)]
+            now = [self.store.counts(), self.store.last_finished(), list(formats), image_root, asdict(self.stamp)]
             files = {name: Path(path) for name, path in (self.store.get("files") or {}).items()}
             if self.store.get("gathered") == now and all(path.exists() for path in files.values()):
                 return files, 0

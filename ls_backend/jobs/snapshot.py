@@ -56,7 +56,7 @@ class Snapshot:
 
     def document(self) -> dict[str, Any]:
         """As JSON, for programs."""
-        return {**asdict(self), "images": self.images, "reasons": [asdict(reason) for reason in self.reasons]}
+        return {**asdict(self), "images": self.images}
 
 
 def snapshot(store: StateStore) -> Snapshot:
@@ -66,7 +66,6 @@ def snapshot(store: StateStore) -> Snapshot:
     since = [since for (since,) in store.rows("SELECT since FROM owners WHERE lease >= ?", now)]
     processes = sum(not owner.is_dead for owner in store.owners())
     rate = _rate(store, now, min(since, default=now)) if processes else None
-    updated = next(store.rows("SELECT MAX(finished) FROM images WHERE finished IS NOT NULL"))[0]
     return Snapshot(
         id=store.get("id") or "",
         target=store.get("target") or "",
@@ -75,7 +74,7 @@ def snapshot(store: StateStore) -> Snapshot:
         engine=store.get("engine") or "",
         status=_status(left, processes, store.get("cancelled") is not None),
         started=store.get("started") or 0.0,
-        updated=updated,
+        updated=store.last_finished(),
         queued=counts[QUEUED],
         running=counts[RUNNING],
         done=counts[DONE],

@@ -134,6 +134,10 @@ class StateStore:
         found = dict(self.rows("SELECT state, images FROM tally"))
         return {state: found[state] for state in STATES}
 
+    def last_finished(self) -> float | None:
+        """When an image was finished last; None before the first."""
+        return next(self.rows("SELECT MAX(finished) FROM images WHERE finished IS NOT NULL"))[0]
+
     # Listing images.
 
     def add(self, images: Iterable[NewImage]) -> Added:
@@ -171,7 +175,7 @@ class StateStore:
         with self.writing() as db:
             self._renew(db, owner)
             _give_back_expired(db, time.time())
-            if db.execute("SELECT 1 FROM meta WHERE name = 'cancelled' AND value <> 'null'").fetchone():
+            if self.get("cancelled") is not None:
                 return []
             ids = db.execute(
                 f"SELECT id FROM images INDEXED BY queued WHERE state = 'queued' AND {which} LIMIT ?", (limit,)
@@ -281,6 +285,8 @@ class StateStore:
 
     def resume(self) -> None:
         self.set(cancelled=None)
+
+    # What a Label Studio project has of an image.
 
     def delivered(self, image: int) -> str | None:
         """SHA-256 of the photo whose result a project was given, or was about to be; None where it had none."""

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from ls_backend.background import FIRST_PAUSE_S, LONGEST_PAUSE_S, TaskQueue, project_id, task_id
+from ls_backend.background import FIRST_PAUSE_S, LONGEST_PAUSE_S, TaskQueue
+from ls_backend.label_studio_ids import project_id, task_id
 from ls_backend.labelling_config import parse_config
 from ls_backend.settings import Secret
 from tests.ls_backend.bands import BandSegmenter

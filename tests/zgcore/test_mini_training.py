@@ -26,6 +26,7 @@ from zgcore.mini.training.run import Training, TrainingConfig, imagenet_parts
 from zgcore.mini.training.sheets import NAMES_FILE, make_sheets, read_names
 from zgcore.mini.training.steps import Schedule, train
 from zgcore.weights import verify
+from zgcore.wordnet import read_synsets
 
 SAMPLES = Path(__file__).parents[2] / "zgcore" / "samples"
 WORDNET = Path("/usr/share/wordnet")
@@ -198,7 +199,7 @@ class TestNames:
     def test_kinds_of_imagenet_classes(self):
         from timm.data import ImageNetInfo
 
-        synsets, info = naming.read_hypernyms(WORDNET), ImageNetInfo()
+        synsets, info = read_synsets(WORDNET), ImageNetInfo()
         kinds = {
             info.index_to_description(i).split(",")[0]: naming.kind_of(info.index_to_label_name(i)[1:], synsets)
             for i in range(1000)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from zgcore.mini.trunk import Trunk
+
 GRID = IMAGE_SIZE // TOKEN_STRIDE
 LEAVES = 20  # of a photo's tree: as many as the method proposes
 AXES = 32
@@ -127,12 +128,15 @@ def fill_cache(cache: PhotoCache, photos: list[Path], trunk: Trunk, folder: Path
 
 def _batches(photos: list[Path], start: int) -> Iterator[tuple[list[int], list[Tensor | None]]]:
     """Row numbers and their pixels, read ahead by one batch; None for a photo that cannot be read."""
+
+    def read(rows: list[int]) -> list[Tensor | None]:
+        return [_read(photos[row]) for row in rows]
+
     batches = [list(range(first, min(first + BATCH, len(photos)))) for first in range(start, len(photos), BATCH)]
     with ThreadPoolExecutor(1) as reader:
-        ahead = [reader.submit(lambda rows: [_read(photos[row]) for row in rows], rows) for rows in batches[:1]]
+        ahead = [reader.submit(read, rows) for rows in batches[:1]]
         for number, rows in enumerate(batches):
-            if number + 1 < len(batches):
-                ahead.append(reader.submit(lambda rows: [_read(photos[row]) for row in rows], batches[number + 1]))
+            ahead += [reader.submit(read, following) for following in batches[number + 1 : number + 2]]
             yield rows, ahead.pop(0).result()
 
 

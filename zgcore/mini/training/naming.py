@@ -22,12 +22,13 @@ from zgcore.mini.training.sentences import centre
 from zgcore.wordnet import read_synsets
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
     from zgcore.mini.training.sentences import SentenceTeacher
+    from zgcore.wordnet import Synset
 
 NAMED_REGIONS = Path(__file__).parent / "named_regions.npz"
 TOP, SOFTNESS = 10, 1.5  # ImageNet classes that have a say, and the temperature of their probabilities
@@ -48,7 +49,7 @@ TOO_GENERAL = frozenset(
 
 @dataclass(frozen=True)
 class NamedRegions:
-    """features: (n, 1800) float32, see `regions.pool`. names: n names, given by eye."""
+    """features: (n, 1800) float32, means of `regions.token_features` over regions. names: n, given by eye."""
 
     features: NDArray[np.float32]
     names: list[str]
@@ -125,35 +126,27 @@ def imagenet_directions(sentences: SentenceTeacher, mean: Tensor, wordnet: Path)
     from timm.data import ImageNetInfo
 
     info = ImageNetInfo()
-    hypernyms = read_hypernyms(wordnet)
+    synsets = read_synsets(wordnet)
     spoken = []  # per class its names, then its kind
     for number in range(len(info.label_names())):
         names = info.index_to_description(number).split(", ")
-        kind = kind_of(info.index_to_label_name(number)[1:], hypernyms) or names[0]
+        kind = kind_of(info.index_to_label_name(number)[1:], synsets) or names[0]
         spoken.append([*names, kind])
     vectors = centre(sentences.encode_names([name for names in spoken for name in names]), mean)
     parts = vectors.split([len(names) for names in spoken])
     return F.normalize(torch.stack([part[:-1].mean(dim=0) + KIND_SHARE * part[-1] for part in parts]), dim=1)
 
 
-def read_hypernyms(wordnet: Path) -> dict[str, tuple[list[str], str | None]]:
-    """WordNet's noun synsets: offset -> its lemmas and the offset of its first hypernym."""
-    return {
-        offset: (list(synset.lemmas), synset.hypernyms[0] if synset.hypernyms else None)
-        for offset, synset in read_synsets(wordnet).items()
-    }
-
-
-def kind_of(offset: str, synsets: dict[str, tuple[list[str], str | None]]) -> str | None:
+def kind_of(offset: str, synsets: Mapping[str, Synset]) -> str | None:
     """The first everyday word for a synset or one of the five above it; None where there is none."""
-    at: str | None = offset
+    synset = synsets[offset]
     for _ in range(6):
-        if at is None:
-            break
-        lemmas, at = synsets[at]
-        everyday = (w for w in lemmas if w.isalpha() and w not in TOO_GENERAL and frequency(w) >= KIND_FREQUENCY)
+        everyday = (w for w in synset.lemmas if w.isalpha() and w not in TOO_GENERAL and frequency(w) >= KIND_FREQUENCY)
         if kind := next(everyday, None):
             return kind
+        if not synset.hypernyms:
+            break
+        synset = synsets[synset.hypernyms[0]]
     return None
 
 

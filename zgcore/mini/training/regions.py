@@ -12,6 +12,8 @@ from zgcore.mini.training.cache import GRID, LEAVES
 from zgcore.segmentation import parent
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
@@ -32,14 +34,17 @@ def cell_masks(leaf_map: NDArray[np.uint8], leaf_nodes: NDArray[np.int64]) -> di
     return masks
 
 
+def cell_shares(masks: Sequence[NDArray[np.bool_]]) -> Tensor:
+    """(n, GRID * GRID) float32: for each of n regions the share of it in each cell; rows sum to 1."""
+    weights = torch.from_numpy(np.stack(masks)).flatten(1).float()
+    return weights / weights.sum(dim=1, keepdim=True)
+
+
 def region_weights(cache: PhotoCache, row: int) -> Tensor:
-    """(n, GRID * GRID) float32: for each region of a photo the share of it in each cell; rows sum to 1."""
+    """(n, GRID * GRID) float32: `cell_shares` of a photo's regions, in the order of their nodes."""
     masks = cell_masks(cache.leaf_maps[row], cache.nodes[row])
     kept = [cells for _, cells in sorted(masks.items()) if MIN_AREA <= cells.mean() <= MAX_AREA]
-    if not kept:
-        return torch.empty(0, GRID * GRID)
-    weights = torch.from_numpy(np.stack(kept)).flatten(1).float()
-    return weights / weights.sum(dim=1, keepdim=True)
+    return cell_shares(kept) if kept else torch.empty(0, GRID * GRID)
 
 
 @torch.inference_mode()

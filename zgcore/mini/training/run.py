@@ -35,7 +35,7 @@ from zgcore.mini.training import language, naming, text, vision
 from zgcore.mini.training.cache import fill_cache, list_photos, open_cache
 from zgcore.mini.training.phrases import Phrases, make_phrases, read_lexicon
 from zgcore.mini.training.sentences import SentenceTeacher, centre
-from zgcore.mini.training.steps import Schedule
+from zgcore.mini.training.steps import Schedule, save_whole
 from zgcore.mini.trunk import Trunk
 
 if TYPE_CHECKING:
@@ -250,8 +250,5 @@ def _half(tensor: Tensor) -> Tensor:
 def _kept(file: Path, make: Callable[[], Any]) -> Any:
     """What `make` returns, kept in a file of tensors so that it is made once."""
     if not file.is_file():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        partial = file.with_suffix(".partial")
-        torch.save(make(), partial)
-        partial.replace(file)
+        save_whole(file, make())
     return torch.load(file, weights_only=True)

@@ -9,7 +9,6 @@ import csv
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from PIL import Image, ImageDraw
 from scipy.ndimage import binary_erosion
 from tqdm import tqdm
@@ -17,7 +16,7 @@ from tqdm import tqdm
 from zgcore.errors import ConfigError
 from zgcore.images import load_image
 from zgcore.mini.training.naming import NamedRegions
-from zgcore.mini.training.regions import MAX_AREA, cell_masks, token_features
+from zgcore.mini.training.regions import MAX_AREA, cell_masks, cell_shares, token_features
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -119,9 +118,7 @@ def _all_regions(cache: PhotoCache, head: nn.Module) -> tuple[list[int], list[ND
         found = [m for m in cell_masks(cache.leaf_maps[row], cache.nodes[row]).values()
                  if MIN_AREA <= m.mean() <= MAX_AREA]  # fmt: skip
         if found:
-            weights = torch.from_numpy(np.stack(found)).flatten(1).float()
-            weights /= weights.sum(dim=1, keepdim=True)
-            features.append((weights @ token_features(cache, int(row), head)).numpy())
+            features.append((cell_shares(found) @ token_features(cache, int(row), head)).numpy())
             rows += [int(row)] * len(found)
             cells += found
     return rows, cells, np.concatenate(features)

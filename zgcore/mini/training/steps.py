@@ -68,12 +68,13 @@ def train(parameters: dict[str, Tensor], loss: Callable[[int], Tensor], schedule
             if step % 20 == 0:
                 bar.set_postfix(loss=f"{smoothed:.4f}", refresh=False)
             if (step + 1) % every == 0 or step + 1 == schedule.steps:
-                _save(file, {"step": step + 1, "optimiser": optimiser.state_dict(), "parameters": parameters})
+                save_whole(file, {"step": step + 1, "optimiser": optimiser.state_dict(), "parameters": parameters})
     for tensor in parameters.values():
         tensor.requires_grad_(False)
 
 
-def _save(file: Path, state: dict) -> None:
+def save_whole(file: Path, state: object) -> None:
+    """Write tensors, whole or not at all, for torch.load. Makes the folder."""
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_suffix(".partial")
     torch.save(state, partial)

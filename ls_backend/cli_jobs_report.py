@@ -1,4 +1,4 @@
-"""A run's state for people: a table of runs, one run with its failures."""
+"""What `zeroguide jobs` and `zeroguide prelabel` tell of runs: a table of them, one with its failures."""
 
 from __future__ import annotations
 
