@@ -26,7 +26,7 @@ check-machine:
 $(VENV)/.base: pyproject.toml constraints.txt
 	@$(MAKE) --no-print-directory check-machine
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --quiet --constraint constraints.txt --editable .
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[eval,study]'
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.base

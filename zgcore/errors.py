@@ -52,3 +52,15 @@ class ImageTruncated(ImageError):
 
 class ImageTooLarge(ImageError):
     """The image has more pixels than the limit; nothing was decoded."""
+
+
+class EvaluationError(ZeroguideError):
+    """A data set, a prediction file or an evaluation run is missing, damaged or does not fit."""
+
+    exit_code = 2
+
+
+class StudyError(ZeroguideError):
+    """A rating study's manifest, answers or settings cannot be used."""
+
+    exit_code = 2

@@ -1,0 +1,50 @@
+"""One image, ready for every metric: overlap with the truth, texts, and the class each segment is reassigned to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from zgcore.evaluation.overlap import Overlap
+
+TT: Final = "tt"  # text to text: the label's nearest class name in sentence-embedding space
+ST: Final = "st"  # segment to text: the embedding's nearest class name in CLIP's space
+LEXICAL: Final = "lexical"  # the class name the label says, by WordNet
+
+
+@dataclass(frozen=True, eq=False)  # arrays have no one truth value to compare by
+class Reassignment:
+    """The best class of each segment, before any threshold: a threshold only drops segments, it never changes a class.
+
+    classes: (n,) int32, index into the data set's classes, -1 where there is none.
+    similarity: (n,) float32 cosine; of lexical matches 1, and 0 without a match.
+    """
+
+    classes: NDArray[np.int32]
+    similarity: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)  # arrays have no one truth value to compare by
+class ScoredImage:
+    """name: of the sample. height, width: of the truth, in pixels. areas: (n,) int64 pixels of each segment.
+
+    reassigned: by TT, ST or LEXICAL; a kind that could not be had (no embeddings) is absent.
+    boundary: (matched predicted, predicted, matched true, true) boundary pixels; see `boundary`.
+    """
+
+    name: str
+    height: int
+    width: int
+    overlap: Overlap
+    texts: tuple[str, ...]
+    scores: NDArray[np.float32]
+    areas: NDArray[np.int64]
+    reassigned: Mapping[str, Reassignment]
+    boundary: tuple[int, int, int, int]
+    seconds: Mapping[str, float] = field(default_factory=dict)
