@@ -27,7 +27,7 @@ from ls_backend.cli_params import OneOf
 from ls_backend.cli_report import RunReport, Watcher, streams
 from ls_backend.exports import compact
 from ls_backend.find_photos import find_photos
-from ls_backend.merged import default_image_root, embeds, image_links, write_merged
+from ls_backend.merged import default_image_root, embeds, image_links, people_notes, write_merged
 from ls_backend.model_options import ModelOptions
 from ls_backend.people import MODES, PeoplePolicy
 from ls_backend.run_folder import RunFolder, RunRecords, common_folder, name_sources
@@ -189,16 +189,6 @@ def label_all(
         for outcome in label_images(model, folder, sources, run_options):
             report.add(outcome)
             watcher.see(outcome)
-
-
-def people_notes(people: PeoplePolicy) -> list[str]:
-    """What the policy on texts that describe people did in labelstudio.json."""
-    done = (("replaced", "were made neutral"), ("flagged", "may describe people and are flagged"))
-    return [
-        f"{people.counts[key]} texts in labelstudio.json {what} (--people-labels)"
-        for key, what in done
-        if people.counts[key]
-    ]
 
 
 def notes(

@@ -74,6 +74,16 @@ def write_merged(
     return written
 
 
+def people_notes(people: PeoplePolicy) -> list[str]:
+    """What the policy on texts that describe people did in labelstudio.json, for the user."""
+    done = (("replaced", "were made neutral"), ("flagged", "may describe people and are flagged"))
+    return [
+        f"{people.counts[key]} texts in labelstudio.json {what} (--people-labels)"
+        for key, what in done
+        if people.counts[key]
+    ]
+
+
 def _write(path: Path, pieces: Iterable[str]) -> Path:
     with atomic_write(path) as handle:
         handle.writelines(piece.encode() for piece in pieces)

@@ -22,8 +22,9 @@ from ls_backend.jobs.sources import Reading, listed
 from ls_backend.jobs.store import Added
 from ls_backend.jobs.work import FolderDelivery, Work
 from ls_backend.label_studio_project import NEW, ProjectAddress
-from ls_backend.merged import FORMATS
+from ls_backend.merged import FORMATS, people_notes
 from ls_backend.model_options import ModelOptions
+from ls_backend.people import PeoplePolicy
 from ls_backend.runner import RunOptions, stamp_of, worker_count
 from zgcore.errors import ConfigError
 
@@ -185,8 +186,11 @@ class Prelabel:
         counts = self.run.store.counts()
         if self._target is not None or counts["queued"] or counts["running"] or not counts["done"]:
             return {}, []
-        files, damaged = self.run.gather(self.photos, self.run.settings.formats or FORMATS)
-        notes = [f"{damaged} results were damaged and are queued again: run the command once more"] if damaged else []
+        people = PeoplePolicy(self._settings.people_labels)
+        files, damaged = self.run.gather(self.photos, self.run.settings.formats or FORMATS, people)
+        notes = people_notes(people)
+        if damaged:
+            notes.append(f"{damaged} results were damaged and are queued again: run the command once more")
         if self.run.stamp.random_weights:
             notes.append("random weights: the masks and labels mean nothing, they show that the pipeline runs")
         return files, notes

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from ls_backend.jobs.photos import Photos
     from ls_backend.jobs.store import Added, NewImage
+    from ls_backend.people import PeoplePolicy
 
 
 @dataclass(frozen=True)
@@ -124,20 +125,22 @@ class Run:
         done = self.store.rows("SELECT id, name FROM images WHERE state = 'done'")
         return self.store.redo([number for number, name in done if missing(name)])
 
-    def gather(self, photos: Photos, formats: Sequence[str]) -> tuple[dict[str, Path], int]:
+    def gather(self, photos: Photos, formats: Sequence[str], people: PeoplePolicy) -> tuple[dict[str, Path], int]:
         """Write the merged files, unless another process has done so for what there is now.
 
+        people: what becomes of texts that describe people in labelstudio.json, and counts them.
         Returns them by what they are, and how many damaged records were met and queued again.
         """
         image_root = self.settings.image_root
         root = None if image_root is None else Path(image_root)
         with self._alone():
-            now = [self.store.counts(), self.store.last_finished(), list(formats), image_root, asdict(self.stamp)]
+            found = [self.store.counts(), self.store.last_finished()]
+            now = [*found, list(formats), image_root, asdict(self.stamp), people.mode]
             files = {name: Path(path) for name, path in (self.store.get("files") or {}).items()}
             if self.store.get("gathered") == now and all(path.exists() for path in files.values()):
                 return files, 0
             records = StoreRecords(self.store, self.folder, self.stamp, photos, root)
-            files = write_merged(records, formats, records.links())
+            files = write_merged(records, formats, records.links(), people)
             self.store.set(files={name: str(path) for name, path in files.items()}, gathered=now)
             return files, self.store.redo(records.damaged)
 

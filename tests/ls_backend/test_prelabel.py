@@ -16,6 +16,7 @@ from ls_backend.jobs.helpers import variables
 from ls_backend.jobs.registry import jobs_overview
 from ls_backend.jobs.store import LOST, StateStore
 from ls_backend.settings import FetchSettings, Settings, read_settings
+from tests.ls_backend import bands
 from tests.ls_backend.bands import BandSegmenter
 from tests.ls_backend.loopback import Loopback
 from tests.ls_backend.runs import ended, make_photos, red, results, start, times, until
@@ -116,6 +117,23 @@ def test_merged_files_that_were_deleted_come_back(photos, model, capsys):
     assert prelabel(capsys, "--to", "run")[0] == 0
     assert [path.read_bytes() for path in gone] == before
     assert len(model.calls) == 3
+
+
+def test_texts_that_describe_people_follow_the_setting_without_the_model(photos, model, capsys, monkeypatch):
+    monkeypatch.setattr(bands, "NAMES", ("Asian woman",) * 4)
+
+    def texts():
+        (document, *_) = json.loads(Path("run/labelstudio.json").read_text())
+        return {text for part in document["predictions"][0]["result"] for text in part["value"].get("text", ())}
+
+    arguments = ("--to", "run", "--format", "labelstudio", "--image-root", ".")  # three photos of two bands each
+    _, document, _ = prelabel(capsys, photos, *arguments)
+    assert texts() == {"person"}
+    assert document["notes"] == ["6 texts in labelstudio.json were made neutral (--people-labels)"]
+    _, document, _ = prelabel(capsys, *arguments, "--people-labels", "keep")
+    assert texts() == {"Asian woman"}
+    assert document["notes"] == []
+    assert model.calls == [1] * 3
 
 
 def test_no_resume_makes_all_again(photos, model, capsys):
