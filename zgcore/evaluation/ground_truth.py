@@ -39,12 +39,21 @@ class Sample:
 
 
 class DataSet(Protocol):
-    """Images and their truth. name: as on the command line ("pc59"). classes: names, without background and void."""
+    """Images and their truth.
+
+    name: as on the command line ("pc59"). classes: what one calls them ("dining table"), for sentence embeddings,
+    prompts and dictionaries; without background and void. official: the same as published ("diningtable"), for tables.
+    notes: how this copy differs from the published one, a sentence each; reports show them.
+    """
 
     @property
     def name(self) -> str: ...
     @property
     def classes(self) -> tuple[str, ...]: ...
+    @property
+    def official(self) -> tuple[str, ...]: ...
+    @property
+    def notes(self) -> tuple[str, ...]: ...
     @property
     def samples(self) -> Sequence[Sample]:
         """In an order that is the same on every machine."""

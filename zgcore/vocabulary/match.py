@@ -6,13 +6,12 @@ the listed name, each with a threshold. What reaches neither stays unmatched, wi
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from zgcore.class_lists import class_list
 from zgcore.vocabulary.errors import VocabularyError
 from zgcore.vocabulary.normalise import head_position, normalise
 
@@ -134,8 +133,7 @@ class Matcher:
 
 def label_list(name: str) -> list[str]:
     """The names of a well-known label set: one of LISTS."""
-    lists: dict[str, list[str]] = tomllib.loads(files(__package__).joinpath("label_lists.toml").read_text("utf-8"))
-    return lists[name]
+    return [listed.plain for listed in class_list(name)]
 
 
 def unmatched(names: Sequence[str], matches: Sequence[Match]) -> list[str]:
