@@ -22,6 +22,15 @@ import torch.nn.functional as F
 from PIL import Image
 
 from zgcore import ZeroGuidance, load_image
+from zgcore.evaluation.bootstrap import draws
+from zgcore.evaluation.bootstrap import interval as percentiles
+from zgcore.evaluation.candidates import majority
+from zgcore.evaluation.ground_truth import VOID, GroundTruth
+from zgcore.evaluation.overlap import Overlap, count
+from zgcore.evaluation.partition import Partition
+from zgcore.evaluation.per_class import PerClass
+from zgcore.evaluation.reassign import SegmentToText
+from zgcore.evaluation.scores import class_areas
 from zgcore.masked_clip import CropMaskClip, MaskedClip
 from zgcore.ward import candidate_tree
 from zgcore.wordnet import FOLDER, read_synsets
@@ -110,9 +119,14 @@ def interval(per_image: Sequence[Any], statistic: Callable[[list[Any]], float]) 
     """The statistic over all images, and the 2.5th and 97.5th percentile over resampled images."""
     rng = np.random.default_rng(0)
     n = len(per_image)
-    draws = [statistic([per_image[i] for i in rng.integers(n, size=n)]) for _ in range(RESAMPLES)]
-    low, high = np.nanpercentile(draws, [2.5, 97.5])
-    return f"{statistic(list(per_image)):5.1f}  [{low:.1f}, {high:.1f}]"
+    resampled = [statistic([per_image[i] for i in rng.integers(n, size=n)]) for _ in range(RESAMPLES)]
+    low, high = np.nanpercentile(resampled, [2.5, 97.5])
+    return printed(statistic(list(per_image)), low, high)
+
+
+def printed(value: float, low: float, high: float) -> str:
+    """A figure in percent and its interval."""
+    return f"{value:5.1f}  [{low:.1f}, {high:.1f}]"
 
 
 def share(pairs: list[tuple[float, float]]) -> float:
@@ -120,22 +134,17 @@ def share(pairs: list[tuple[float, float]]) -> float:
     return 100 * sum(a for a, _ in pairs) / max(1e-9, sum(b for _, b in pairs))
 
 
-def mean_iou(matrices: list[NDArray[np.int64]]) -> float:
-    """Mean over classes of IoU, from confusion matrices (truth, predicted) that are summed over images."""
-    total = np.sum(matrices, axis=0)
-    hit = np.diag(total)
-    union = total.sum(0) + total.sum(1) - hit
-    seen = total.sum(1) > 0
-    return float(100 * np.mean(hit[seen] / union[seen]))
-
-
-def confusion(truth: NDArray, predicted: NDArray, classes: Classes) -> NDArray[np.int64]:
-    """(c + 1, c + 1): the last row and column stand for no class; unlabelled pixels never count."""
-    place = np.full(256, len(classes.index))
+def ground_truth(photo: Photo, classes: Classes) -> GroundTruth:
+    """Places in the list of classes; what is unlabelled is void."""
+    place = np.full(256, VOID, dtype=np.int32)
     place[classes.index] = np.arange(len(classes.index))
-    counted = truth > 0
-    n = len(classes.index) + 1
-    return np.bincount(place[truth[counted]] * n + predicted[counted], minlength=n * n).reshape(n, n)
+    return GroundTruth(place[photo.truth])
+
+
+def overlap(segments: NDArray, photo: Photo, classes: Classes) -> Overlap:
+    """(H, W) segment numbers against the truth."""
+    members = np.eye(int(segments.max()) + 1, dtype=bool)  # disjoint segments are atoms
+    return count(Partition(segments.astype(np.int32), members), ground_truth(photo, classes))
 
 
 def candidate_bound(model: ZeroGuidance, photos: list[Photo], classes: Classes) -> dict[str, str]:
@@ -143,7 +152,8 @@ def candidate_bound(model: ZeroGuidance, photos: list[Photo], classes: Classes) 
     import dataclasses
 
     tree = dataclasses.replace(model.config.tree, leaves=LEAVES, similarity=1.0, min_area=0.0)
-    matrices = []
+    per_class = PerClass(classes.names, 1, RECALL_IOU)
+    accuracy, ious = [], []
     for photo in photos:
         features = F.normalize(model.oversegment.features(photo.image), dim=-1)
         gh, gw, c = features.shape
@@ -152,18 +162,18 @@ def candidate_bound(model: ZeroGuidance, photos: list[Photo], classes: Classes) 
         leaf = np.asarray(
             Image.fromarray(labels.reshape(gh, gw).astype(np.uint8)).resize(size, Image.Resampling.NEAREST)
         )
-        predicted = np.full(photo.truth.shape, len(classes.index))
-        for k in np.unique(leaf):
-            inside = photo.truth[leaf == k]
-            if (inside > 0).any():
-                predicted[leaf == k] = classes.index.index(int(np.bincount(inside[inside > 0]).argmax()))
-        matrices.append(confusion(photo.truth, predicted, classes))
-    accuracy = [(float(np.diag(m).sum()), float(m.sum())) for m in matrices]
-    per_photo = [(mean_iou([m]) / 100, 1.0) for m in matrices]
+        table = overlap(leaf, photo, classes)
+        areas = class_areas(table, majority(table), [0.0])
+        per_class.add(areas)
+        accuracy.append((float(areas.intersections.sum()), float(areas.truth.sum())))
+        ious.append((float(areas.iou()[0]), 1.0))
+    low, high = percentiles(per_class.resampled_mean_iou(draws(len(photos), RESAMPLES)))
     return {
         f"{LEAVES} leaves, majority class: pixel accuracy": interval(accuracy, share),
-        f"{LEAVES} leaves, majority class: mIoU, mean over photos": interval(per_photo, share),
-        f"{LEAVES} leaves, majority class: mIoU, classes over all photos": interval(matrices, mean_iou),
+        f"{LEAVES} leaves, majority class: mIoU, mean over photos": interval(ious, share),
+        f"{LEAVES} leaves, majority class: mIoU, classes over all photos": printed(
+            100 * per_class.mean_iou()[0], 100 * low, 100 * high
+        ),
     }
 
 
@@ -279,8 +289,8 @@ def dictionary() -> frozenset[str]:
 
 def end_to_end(model: ZeroGuidance, photos: list[Photo], classes: Classes) -> dict[str, str]:
     """ST: each segment goes to the class its embedding is most like; IoU, pixel accuracy, recall; seconds."""
-    texts = class_embeddings(model, classes).cpu().numpy()
-    matrices, ious, recalls, seconds, counts = [], [], [], [], []
+    reassign = SegmentToText(classes.names, model.labeller.label_features)
+    accuracy, ious, recalls, seconds, counts = [], [], [], [], []
     words: list[tuple[float, float]] = []
     shattered: dict[str, int] = {}
     known = dictionary()
@@ -289,28 +299,21 @@ def end_to_end(model: ZeroGuidance, photos: list[Photo], classes: Classes) -> di
         result = model(photo.image)
         seconds.append(time.perf_counter() - start)
         counts.append(len(result.labels))
-        unit = result.embeddings / np.linalg.norm(result.embeddings, axis=1, keepdims=True)
-        similar = unit @ texts.T
-        best = np.where(similar.max(1) >= TEXT_THRESHOLD, similar.argmax(1), len(classes.index))
-        m = confusion(photo.truth, best[result.index_map], classes)
-        matrices.append(m)
-        hit, union = np.diag(m)[:-1], (m.sum(0) + m.sum(1) - np.diag(m))[:-1]
-        true = m.sum(1)[:-1] > 0
-        involved = union > 0
-        ious.append((float((hit[involved] / union[involved]).mean()), 1.0))
+        table = overlap(result.index_map, photo, classes)
+        areas = class_areas(table, reassign(result.embeddings), [TEXT_THRESHOLD])
+        accuracy.append((float(areas.intersections.sum()), float(areas.truth.sum())))
+        ious.append((float(areas.iou()[0]), 1.0))
+        recalls.append((float(areas.hits(RECALL_IOU)[0, 0]), float(len(table.classes))))
         words.append((float(sum(set(label.split()) <= known for label in result.labels)), float(len(result.labels))))
         for number, name in enumerate(classes.names):
             truth = photo.truth == classes.index[number]
             if name in ANIMALS_AND_VEHICLES and truth.mean() >= FILLS:
                 parts = [k for k in range(len(result)) if truth[result.index_map == k].mean() > 0.5]
                 shattered[f"{photo.name} {name}"] = len(parts)
-        recalls.append((float((hit[true] / union[true] > RECALL_IOU).sum()), float(true.sum())))
         print(photo.name, f"{seconds[-1]:.1f}s", list(result.labels), flush=True)
     return {
         "end to end, ST IoU": interval(ious, share),
-        "end to end, ST pixel accuracy": interval(
-            [(float(np.diag(m)[:-1].sum()), float(m.sum())) for m in matrices], share
-        ),
+        "end to end, ST pixel accuracy": interval(accuracy, share),
         "end to end, ST recall": interval(recalls, share),
         "labels of dictionary words only": interval(words, share),
         "segments per photo": f"{np.mean(counts):.1f}",

