@@ -1,11 +1,13 @@
 """Ward clustering without connectivity: zgcore.ward against scipy, fastcluster and scikit-learn.
 
     python benchmarks/ward.py                  # 11,881 x 384, a 224 x 224 image at stride 2
-    python benchmarks/ward.py --large          # and 50,176 x 384 (methods that hold n x n distances are left out)
+    python benchmarks/ward.py --large          # and 50,176 x 384, one turn; needs 20 GB for all, half an hour
     python benchmarks/ward.py --features F.npy # real ones, (n, c)
 
 Every run is a process of its own, so that its peak memory is its own; methods take turns, so that a busy machine
-slows all of them. Prints medians, the ratio to zgcore within each turn, and whether the cut at 20 agrees.
+slows all of them. Prints medians, the ratio to zgcore within each turn, and whether the cut at 20 agrees. Libraries
+hold all distances, some twice; those that do not fit the memory that is free are left out, and named. `fastcluster
+vectors` is fastcluster's own way of saving memory.
 """
 
 from __future__ import annotations
@@ -25,8 +27,14 @@ from typing import Any
 import numpy as np
 
 LEAVES = 20
-METHODS = {"zgcore": "zgcore", "scipy": "scipy", "fastcluster": "fastcluster", "sklearn": "sklearn"}  # name -> module
-LARGE = 20_000  # beyond, n x n float64 distances are left out
+METHODS = {  # name -> module, and how many copies of the n (n - 1) / 2 float64 distances it holds
+    "zgcore": ("zgcore", 0),
+    "scipy": ("scipy", 2),
+    "fastcluster": ("fastcluster", 1),
+    "fastcluster vectors": ("fastcluster", 0),
+    "sklearn": ("sklearn", 2),  # it calls scipy
+}
+SPARE = 2 << 30  # bytes for everything else
 MIB = 1024  # ru_maxrss counts KiB on Linux
 
 
@@ -50,13 +58,14 @@ def cluster(method: str, features: np.ndarray) -> tuple[float, np.ndarray]:
 
         def run(x: np.ndarray) -> np.ndarray:
             return linkage(x, "ward")
-    elif method == "fastcluster":
+    elif method.startswith("fastcluster"):
         import fastcluster
 
         features = features.astype(np.float64)
+        link = fastcluster.linkage if method == "fastcluster" else fastcluster.linkage_vector
 
         def run(x: np.ndarray) -> np.ndarray:
-            return fastcluster.linkage(x, "ward")
+            return link(x, "ward")
     else:
         from sklearn.cluster import ward_tree
 
@@ -90,11 +99,29 @@ def same_cut(one: np.ndarray, other: np.ndarray) -> bool:
     return len(set(zip(a.tolist(), b.tolist(), strict=True))) == len(set(a.tolist())) == len(set(b.tolist()))
 
 
+def available_bytes() -> int:
+    """Memory that can be had without swapping (Linux)."""
+    fields = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+    return int(fields["MemAvailable"].split()[0]) * 1024
+
+
+def feasible(n: int) -> list[str]:
+    """The methods that are installed and fit the memory; says which are not."""
+    methods, free = [], available_bytes() - SPARE
+    for name, (module, copies) in METHODS.items():
+        needed = copies * n * (n - 1) // 2 * 8
+        if not importlib.util.find_spec(module):
+            print(f"{name} is left out: not installed")
+        elif needed > free:
+            print(f"{name} is left out at {n:,}: needs {needed / 2**30:.1f} GiB, {free / 2**30:.1f} are free")
+        else:
+            methods.append(name)
+    return methods
+
+
 def compare(features: np.ndarray, repeats: int) -> str:
     n, c = features.shape
-    methods = [name for name, module in METHODS.items() if importlib.util.find_spec(module)]
-    if n > LARGE:
-        methods = methods[:1]
+    methods = feasible(n)
     runs: dict[str, list[dict[str, Any]]] = {name: [] for name in methods}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "features.npy"

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from zgcore.config import CrfConfig, TreeConfig
     from zgcore.dino import DenseFeatures
     from zgcore.segmentation import SegmentTree
+    from zgcore.ward import MergeTree
 
 
 class Oversegmenter:
@@ -36,12 +37,12 @@ class Oversegmenter:
         """(H, W, 3) uint8 -> the tree, its leaves covering the image at its own size."""
         return self.refine_tree(image, self.candidates(image))
 
-    def candidates(self, image: NDArray[np.uint8]) -> Candidates:
-        """(H, W, 3) uint8 -> the pruned tree on the feature grid."""
+    def candidates(self, image: NDArray[np.uint8], merge_tree: MergeTree | None = None) -> Candidates:
+        """(H, W, 3) uint8 -> the pruned tree on the feature grid. merge_tree: see `candidate_tree`."""
         with stage("features"):
             features = F.normalize(self.features(image), dim=-1)  # (gh, gw, c)
         gh, gw, c = features.shape
         with stage("Ward", flops=features.is_cuda):  # on a CPU its products are numpy's
-            leaves, labels = candidate_tree(features.reshape(gh * gw, c), self.tree)
+            leaves, labels = candidate_tree(features.reshape(gh * gw, c), self.tree, merge_tree)
             costs = segment_costs(features.cpu().numpy(), labels.reshape(gh, gw), len(leaves))  # (k, gh, gw)
         return Candidates(leaves, costs)

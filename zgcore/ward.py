@@ -2,11 +2,11 @@
 
 Ward's distance is reducible: merging two clusters that are each other's nearest brings neither nearer to a third.
 So all pairs of reciprocal nearest neighbours can be merged in one round, in any order, and the tree is the one that
-merging the globally nearest pair at a time gives (Murtagh & Contreras 2012, section 3). A few dozen rounds of matrix
-products replace n - 1 steps.
+merging the globally nearest pair at a time gives (Murtagh & Contreras 2012, section 3). A few dozen rounds
+(`zgcore.forest`) replace n - 1 steps.
 
-Single-precision products are fast and inexact, so they only screen (`zgcore.nearest`); every pair that could be a
-row's smallest is computed again from float64 differences.
+Single-precision products are fast and inexact, so they only say which clusters can be near (`zgcore.nearest`), and
+what they found outlives merges (`zgcore.neighbours`); every nearest neighbour is settled by float64 differences.
 """
 
 from __future__ import annotations
@@ -17,16 +17,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from zgcore.nearest import ABSOLUTE, BLOCK_BYTES, Screen, error_bound
+from zgcore.forest import Forest, Merges, middle
 from zgcore.segmentation import children
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
     from torch import Tensor
 
     from zgcore.config import TreeConfig
+
+    MergeTree = Callable[[NDArray | Tensor], NDArray[np.float64]]  # features -> linkage, as `merge_tree`
 
 Cut = tuple[tuple[int, ...], "NDArray[np.int32]"]
 
@@ -69,9 +71,9 @@ def _standardised(points: Tensor) -> tuple[Tensor, float]:
     """
     if not bool(torch.isfinite(points).all()):
         raise ValueError("features contain NaN or infinity: check the model's precision and weights")
-    median = points.median(dim=0).values
-    near = (points - median).abs().amax(dim=0) <= median.abs() / 2
-    points = points - torch.where(near, median, 0.0) + 0.0  # + 0.0: no negative zeros, which would hide duplicates
+    centre = middle(points)
+    near = (points - centre).abs().amax(dim=0) <= centre.abs() / 2
+    points = points - torch.where(near, centre, 0.0) + 0.0  # + 0.0: no negative zeros, which would hide duplicates
     largest = float(points.abs().max())
     exponent = int(np.frexp(largest)[1]) if largest else 0
     half = exponent // 2  # in two steps, since 2^exponent alone can leave float64's range
@@ -90,22 +92,13 @@ def _full_precision(device: str) -> Iterator[None]:
         torch.set_float32_matmul_precision(before)
 
 
-class _Merges:
-    """Merges in the order they were made; merge i makes cluster n + i. `tops`: what groups of duplicates became."""
-
-    def __init__(self) -> None:
-        self.pairs: list[tuple[int, int]] = []
-        self.heights: list[float] = []
-        self.tops: list[int] = []
-
-
-def _merge_duplicates(points: Tensor) -> tuple[Tensor, Tensor, _Merges]:
+def _merge_duplicates(points: Tensor) -> tuple[Tensor, Tensor, Merges]:
     """Merge equal rows at height zero: without them, screening is left with pairs that truly differ.
 
     Returns the first row of each distinct value (m,), in ascending order, how often it occurs (m,) float64, and the
     merges, whose `tops` are the clusters of the values that occur more than once, in the same order.
     """
-    n, merges = points.shape[0], _Merges()
+    n, merges = points.shape[0], Merges()
     factors = torch.from_numpy(np.random.default_rng(0).integers(-(2**62), 2**62, points.shape[1]) | 1)
     keys = (points.view(torch.int64) * factors.to(points.device)).sum(1)  # (n,) wraps: a hash
     _, group = torch.unique(keys, return_inverse=True)
@@ -129,110 +122,6 @@ def _merge_duplicates(points: Tensor) -> tuple[Tensor, Tensor, _Merges]:
         if len(rows) > 1:
             merges.tops.append(top)
     return first, counts.to(torch.float64), merges
-
-
-class Forest:
-    """Clusters in numbered slots, in the order they were made; merged ones stay as dead slots until `_compact`."""
-
-    def __init__(self, points: Tensor, weights: Tensor, ids: NDArray[np.int64], merges: _Merges) -> None:
-        self.device = points.device
-        self.merges = merges
-        self.points_total = int(weights.sum())
-        # Products lose digits with the distance from the origin. A mean would follow a far outlier; a median stays.
-        self.centre = points.median(dim=0).values
-        self._allocate(len(points), points.shape[1])
-        self._append(points, weights, torch.from_numpy(ids).to(self.device))
-
-    def _allocate(self, clusters: int, c: int) -> None:
-        capacity = clusters + 3 * clusters // 4 + 8  # never outgrown: `_compact` runs once a quarter of the slots died
-        self.used = 0
-        self.centroids = torch.empty((capacity, c), dtype=torch.float64, device=self.device)
-        self.columns = torch.empty((capacity, c + 2), dtype=torch.float32, device=self.device)  # [centroid, norm, 1]
-        self.weights = torch.empty(capacity, dtype=torch.float64, device=self.device)
-        self.ids = torch.empty(capacity, dtype=torch.int64, device=self.device)
-        self.alive = torch.zeros(capacity, dtype=torch.bool, device=self.device)
-        self.nearest = torch.zeros(capacity, dtype=torch.int64, device=self.device)
-        self.distance = torch.empty(capacity, dtype=torch.float64, device=self.device)  # to `nearest`, squared height
-
-    def _append(self, centroids: Tensor, weights: Tensor, ids: Tensor) -> Tensor:
-        """Store new clusters; returns their slots. `columns` holds the norm already lowered by the error bound."""
-        new = slice(self.used, self.used + len(weights))
-        self.used = new.stop
-        c = centroids.shape[1]
-        self.centroids[new] = centroids
-        centred = centroids - self.centre
-        self.columns[new, :c] = centred.float()
-        self.columns[new, c] = (centred.square().sum(1) * (1 - error_bound(c)) - ABSOLUTE).float()
-        self.columns[new, c + 1] = 1
-        self.weights[new] = weights
-        self.ids[new] = ids
-        self.alive[new] = True
-        return torch.arange(new.start, new.stop, device=self.device)
-
-    def grow(self) -> None:
-        """Merge down to a single cluster."""
-        live = torch.arange(self.used, device=self.device)
-        stale = live
-        while len(live) > 1:
-            self._find_nearest(stale, live)
-            one = live[self.nearest[self.nearest[live]] == live]
-            one = one[one < self.nearest[one]]
-            if len(one) == 0:  # rounding made a cycle of equal distances; the globally smallest is always right
-                one = live[self.distance[live].argmin()][None]
-            new = self._merge(one, self.nearest[one])
-            live = self.alive[: self.used].nonzero()[:, 0]
-            if 4 * (self.used - len(live)) > self.used:
-                moved = self._compact(live)
-                live, new = moved[live], moved[new]
-            orphans = live[: len(live) - len(new)]
-            stale = torch.cat([orphans[~self.alive[self.nearest[orphans]]], new])
-
-    def _merge(self, one: Tensor, other: Tensor) -> Tensor:
-        """Merge the clusters in slots `one` with those in `other`; returns the new ones' slots."""
-        n = self.points_total
-        made = n + len(self.merges.pairs) + torch.arange(len(one), device=self.device)
-        self.merges.pairs += zip(self.ids[one].tolist(), self.ids[other].tolist(), strict=True)
-        self.merges.heights += self.distance[one].sqrt().tolist()
-        a, b = self.weights[one], self.weights[other]
-        means = (a[:, None] * self.centroids[one] + b[:, None] * self.centroids[other]) / (a + b)[:, None]
-        for gone in (one, other):
-            self.alive[gone] = False
-            self.columns[gone, -2] = torch.inf  # its distance to everything, for searches over all slots
-        return self._append(means, a + b, made)
-
-    def _compact(self, live: Tensor) -> Tensor:
-        """Drop dead slots, keeping the order. Returns each old slot's new number; a dead one's is a dead slot."""
-        m, old = len(live), (self.centroids, self.weights, self.ids, self.nearest, self.distance, self.used)
-        centroids, weights, ids, nearest, distance, used = old
-        self._allocate(m, centroids.shape[1])
-        moved = torch.full((used,), m, device=self.device)  # m: the first free slot, not alive
-        moved[live] = torch.arange(m, device=self.device)
-        self._append(centroids[live], weights[live], ids[live])
-        self.nearest[:m] = moved[nearest[live].clamp(max=used - 1)]
-        self.distance[:m] = distance[live]
-        return moved
-
-    def _find_nearest(self, rows: Tensor, live: Tensor) -> None:
-        """Set `nearest` and `distance` of the clusters in slots `rows`, ascending; ties go to the lowest slot."""
-        row, slot = Screen(self, rows, live).candidates()
-        exact = self._exact(rows[row], slot)
-        best = torch.full((len(rows),), torch.inf, dtype=torch.float64, device=self.device)
-        best = best.scatter_reduce(0, row, exact, "amin")
-        winner = exact == best[row]
-        lowest = torch.full((len(rows),), self.used, device=self.device)
-        self.nearest[rows] = lowest.scatter_reduce(0, row[winner], slot[winner], "amin")
-        self.distance[rows] = best
-
-    def _exact(self, one: Tensor, other: Tensor) -> Tensor:
-        """Squared Ward heights of pairs of slots, from float64 differences: the same either way round."""
-        out = torch.empty(len(one), dtype=torch.float64, device=self.device)
-        step = max(1, BLOCK_BYTES[self.device.type] // (8 * self.centroids.shape[1]))
-        for start in range(0, len(one), step):
-            i, j = one[start : start + step], other[start : start + step]
-            a, b = self.weights[i], self.weights[j]
-            squares = (self.centroids[i] - self.centroids[j]).square_().sum(1)
-            out[start : start + step] = 2 * (a * b) / (a + b) * squares
-        return out
 
 
 def _linkage(n: int, pairs: NDArray[np.int64], heights: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -313,11 +202,13 @@ def _cosine(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
     return float(one @ other) / norm if norm > 0 else 0.0
 
 
-def candidate_tree(features: NDArray | Tensor, config: TreeConfig) -> tuple[tuple[int, ...], NDArray[np.int32]]:
+def candidate_tree(
+    features: NDArray | Tensor, config: TreeConfig, merge: MergeTree | None = None
+) -> tuple[tuple[int, ...], NDArray[np.int32]]:
     """(n, c) features of unit length -> the pruned tree's leaves and (n,) int32, each point's index into them.
 
-    Raises ValueError as `merge_tree` does.
+    merge: called in place of `merge_tree`, by who may know the linkage already. Raises ValueError as `merge_tree`.
     """
-    cut = cut_tree(merge_tree(features), config.leaves)
+    cut = cut_tree((merge or merge_tree)(features), config.leaves)
     array = features.detach().float().cpu().numpy() if isinstance(features, torch.Tensor) else np.asarray(features)
     return prune(cut, array, config.similarity)

@@ -1,25 +1,25 @@
-"""Screening must never lose a nearest neighbour: its bounds are held against float64 differences."""
+"""Lists must never lose a nearest neighbour: bounds and radii are held against float64 differences."""
 
 import numpy as np
 import pytest
 import torch
 
-from zgcore.nearest import STUCK_CANDIDATES, Screen
-from zgcore.ward import Forest, _Merges
+from zgcore.forest import Forest, Merges
+from zgcore.nearest import BLOCK_BYTES, list_by_differences, list_by_products, smallest
 
 RNG = np.random.default_rng(0)
 
 
 def forest(points, weights=None):
     tensor = torch.from_numpy(points / np.abs(points).max())
-    sizes = torch.ones(len(points), dtype=torch.float64) if weights is None else torch.from_numpy(weights)
-    return Forest(tensor, sizes, np.arange(len(points)), _Merges())
+    sizes = torch.ones(len(points), dtype=torch.float64) if weights is None else torch.from_numpy(weights.copy())
+    return Forest(tensor, sizes, np.arange(len(points)), Merges())
 
 
 def ward_distances(forest):
-    points, weights = forest.centroids[: forest.used], forest.weights[: forest.used]
-    squares = (points[:, None] - points).square().sum(-1)
-    return squares * 2 / (1 / weights[:, None] + 1 / weights)
+    squares = (forest.centroids[:, None] - forest.centroids).square().sum(-1)
+    distances = squares * 2 / (1 / forest.weights[:, None] + 1 / forest.weights)
+    return distances.fill_diagonal_(torch.inf)
 
 
 POINTS = {
@@ -27,46 +27,60 @@ POINTS = {
     "tight": RNG.normal(size=(3, 12))[RNG.integers(0, 3, 300)] + 1e-5 * RNG.normal(size=(300, 12)),
     "outlier": np.vstack([RNG.normal(size=(299, 12)), np.full((1, 12), 1e6)]),
 }
+TINY_BLOCKS = {"cpu": 1 << 14, "cuda": 1 << 14}  # many blocks for 300 points
 
 
 @pytest.mark.parametrize("name", POINTS)
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("asking", [300, 20])  # all rows: both halves of a block serve; few: rows against all slots
-def test_every_nearest_neighbour_is_among_the_candidates(name, weighted, asking):
+@pytest.mark.parametrize("listing", [list_by_products, list_by_differences])
+def test_listed_bounds_and_radius_are_below_the_distances(name, weighted, listing, monkeypatch):
+    for device, size in TINY_BLOCKS.items():
+        monkeypatch.setitem(BLOCK_BYTES, device, size)
     clusters = forest(POINTS[name], RNG.integers(1, 50, 300).astype(float) if weighted else None)
-    exact = ward_distances(clusters).fill_diagonal_(torch.inf)
-    rows = torch.arange(300)[-asking:]
-    screen = Screen(clusters, rows, torch.arange(300))
-    assert screen.symmetric == (asking == 300)
-    row, slot = screen.candidates()
-    assert (rows[row] != slot).all()
-    pairs = set(zip(rows[row].tolist(), slot.tolist(), strict=True))
-    assert pairs >= set(zip(rows.tolist(), exact[rows].argmin(dim=1).tolist(), strict=True))
-    assert len(pairs) < 3 * asking  # and it does screen
-    # tight groups are beyond products, and so is what the outlier sees: they are measured by differences
-    assert screen.stuck[: asking - 1].any() == (name == "tight")
+    live = torch.cat([torch.arange(0, 200), torch.arange(210, 300)])  # ten are dead
+    exact = ward_distances(clusters)
+    asked = []
+    for rows, slots, bounds, radius in listing(clusters, live[5:], live, 4):
+        asked += rows.tolist()
+        assert slots.shape == bounds.shape == (len(rows), 4)
+        assert set(slots.flatten().tolist()) <= set(live.tolist())
+        assert (slots != rows[:, None]).all()
+        assert (bounds <= exact[rows[:, None], slots]).all()
+        unlisted = exact[rows].scatter(1, slots, torch.inf)[:, live]
+        assert (radius <= unlisted.amin(dim=1) * (1 + 1e-11)).all()
+    assert asked == live[5:].tolist()
 
 
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("name", POINTS)
-def test_bounds_are_below_the_distances(name, weighted):
-    clusters = forest(POINTS[name], RNG.integers(1, 50, 300).astype(float) if weighted else None)
-    screen = Screen(clusters, torch.arange(300), torch.arange(300))
-    lower = screen._lower_bounds(torch.arange(300), 0).double()
-    assert (lower <= ward_distances(clusters)).all()
+def test_differences_prove_what_products_cannot():
+    clusters = forest(POINTS["tight"])
+    live = torch.arange(300)
+    exact = ward_distances(clusters).amin(dim=1)
+    proven = {}
+    for listing in (list_by_products, list_by_differences):
+        (_, _, _, radius), *more = listing(clusters, live, live, 8)
+        assert not more
+        proven[listing] = (exact <= radius).tolist()
+    assert not any(proven[list_by_products])
+    assert all(proven[list_by_differences])
 
 
-def test_dead_slots_are_nobodys_neighbour():
-    clusters = forest(np.array([[0.0], [0.1], [1.0], [2.0]]))
-    clusters._merge(torch.tensor([0]), torch.tensor([1]))  # slot 4, at 0.025 of the scale
-    live = torch.tensor([2, 3, 4])
-    for rows in (live, live[:1]):
-        row, slot = Screen(clusters, rows, live).candidates()
-        assert set(slot.tolist()) <= {2, 3, 4}
-        assert set(row.tolist()) == set(range(len(rows)))
+def test_fewer_clusters_than_a_list_holds():
+    clusters = forest(np.array([[0.0], [1.0], [4.0]]))
+    live = torch.arange(3)
+    ((_, slots, bounds, radius),) = list_by_products(clusters, live, live, 8)
+    listed = [set(row[bound < torch.inf].tolist()) for row, bound in zip(slots, bounds, strict=True)]
+    assert listed == [{1, 2}, {0, 2}, {0, 1}]
+    assert (radius == torch.inf).all()
 
 
-def test_equidistant_points_are_all_candidates():
-    n = STUCK_CANDIDATES + 10
-    row, _ = Screen(forest(np.eye(n)), torch.arange(n), torch.arange(n)).candidates()
-    assert row.bincount().tolist() == [n - 1] * n
+@pytest.mark.parametrize(("width", "size", "k"), [(120, 1, 5), (120, 5, 5), (120, 12, 5), (120, 40, 5), (6, 1, 6)])
+def test_smallest(width, size, k):
+    values = torch.from_numpy(RNG.normal(size=(40, width)))
+    found, index = smallest(values, k, size)
+    assert torch.equal(found, values.sort(dim=1).values[:, :k])
+    assert torch.equal(values.gather(1, index), found)
+
+
+def test_smallest_of_short_rows():
+    found, _ = smallest(torch.tensor([[3.0, 1.0]]), 4, 1)
+    assert found.tolist() == [[1.0, 3.0, torch.inf, torch.inf]]
