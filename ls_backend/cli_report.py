@@ -181,13 +181,13 @@ class _Speed(ProgressColumn):
 class Watcher:
     """A progress bar on a terminal; elsewhere one plain line an image."""
 
-    def __init__(self, to: Console, total: int) -> None:
+    def __init__(self, to: Console, total: int, doing: str = "labelling") -> None:
         self.to = to
         self.total = total
         self.seen = 0
-        columns = (TextColumn("labelling"), BarColumn(), MofNCompleteColumn(), _Speed(), TimeRemainingColumn())
+        columns = (TextColumn(doing), BarColumn(), MofNCompleteColumn(), _Speed(), TimeRemainingColumn())
         self.bar = Progress(*columns, console=to, disable=not to.is_terminal)
-        self.task = self.bar.add_task("labelling", total=total)
+        self.task = self.bar.add_task(doing, total=total)
 
     def __enter__(self) -> Watcher:
         self.bar.start()
@@ -195,6 +195,11 @@ class Watcher:
 
     def __exit__(self, *_: object) -> None:
         self.bar.stop()
+
+    def resume(self, seen: int) -> None:
+        """So many are finished already."""
+        self.seen = seen
+        self.bar.update(self.task, completed=seen)
 
     def see(self, outcome: Outcome) -> None:
         record = outcome.record

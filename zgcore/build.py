@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from open_clip.transformer import VisionTransformer
 
     from zgcore.config import ClipConfig, PipelineConfig
+    from zgcore.describing import Labeller
     from zgcore.dino import DenseFeatures
     from zgcore.masked_clip import SegmentEncoder
-    from zgcore.pipeline import Labeller
 
 
 @dataclass(frozen=True)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
 
+from zgcore.describing import BatchDescriber, ImageWork
 from zgcore.images import load_image
-from zgcore.masked_clip import area_average
-from zgcore.merge import Described, Merging
+from zgcore.merge import Merging
 from zgcore.refine_workers import PendingTree, RefineWorkers, default_workers
 from zgcore.segmentation import Segmentation
 from zgcore.stage_profile import add_to_stage, stage
@@ -23,16 +22,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
-    from torch import Tensor
 
-    from zgcore.clip_text import ClipText
     from zgcore.config import PipelineConfig
+    from zgcore.describing import Describer, Labeller
     from zgcore.dino import DenseFeatures
     from zgcore.images import Source
     from zgcore.masked_clip import SegmentEncoder
     from zgcore.refinement import Candidates
     from zgcore.segmentation import SegmentTree
-    from zgcore.zerocap import Caption
+    from zgcore.ward import MergeTree
 
 
 class CandidateFinder(Protocol):
@@ -42,22 +40,11 @@ class CandidateFinder(Protocol):
     def features(self) -> DenseFeatures:
         """The model that sees the image."""
 
-    def candidates(self, image: NDArray[np.uint8]) -> Candidates:
-        """What the models see in an (H, W, 3) image, coarsely."""
+    def candidates(self, image: NDArray[np.uint8], merge_tree: MergeTree | None = None) -> Candidates:
+        """What the models see in an (H, W, 3) image, coarsely. merge_tree: see `zgcore.ward.candidate_tree`."""
 
     def refine_tree(self, image: NDArray[np.uint8], candidates: Candidates) -> SegmentTree:
         """The same at the image's own size."""
-
-
-class Labeller(Protocol):
-    """Embeddings -> texts: ZeroCap, or the nearest of a word list."""
-
-    @property
-    def clip_text(self) -> ClipText:
-        """The text tower that shares its space with the embeddings."""
-
-    def captions(self, embeddings: Tensor) -> list[Caption]:
-        """One label a segment, for (n, d) embeddings of any norm."""
 
 
 @dataclass(frozen=True, eq=False)  # arrays have no one truth value to compare by
@@ -67,24 +54,6 @@ class BegunImage:
     image: NDArray[np.uint8]
     pending: PendingTree
     seconds: float
-
-
-@dataclass
-class ImageWork:
-    """One image on its way through the stages.
-
-    coverage: per leaf, its (h, w) soft mask at the encoder's resolution; a node's is the sum of its leaves'.
-    """
-
-    tree: SegmentTree
-    prepared: Tensor
-    coverage: dict[int, Tensor]
-    seconds: dict[str, float]
-    merging: Merging = field(init=False)
-
-    def mask(self, node: int) -> Tensor:
-        """(h, w) soft mask of a leaf or an inner node."""
-        return torch.stack([self.coverage[leaf] for leaf in self.tree.leaves_under(node)]).sum(dim=0)
 
 
 class ZeroGuidance:
@@ -107,6 +76,7 @@ class ZeroGuidance:
         self.oversegment = oversegment
         self.encoder = encoder
         self.labeller = labeller
+        self.describer = BatchDescriber(encoder, labeller)
         self.config = config
         self.version = version
         self.random_weights = random_weights
@@ -204,54 +174,33 @@ class ZeroGuidance:
         return BegunImage(image, workers.submit(image, candidates), seconds)
 
     def _finish_images(self, begun: Sequence[BegunImage]) -> list[Segmentation]:
-        """Embed, name and merge the segments of images together."""
+        works = []
+        for one in begun:
+            refined = one.pending.refined
+            add_to_stage("CRF", refined.seconds)
+            seconds = {"candidates": one.seconds + refined.seconds}
+            works.append(ImageWork(one.image, refined.tree, self.encoder, seconds))
+        return self.merge_segments(works)
+
+    def merge_segments(self, works: Sequence[ImageWork], describer: Describer | None = None) -> list[Segmentation]:
+        """Embed, name and merge the segments of images whose candidates are known, together.
+
+        describer: what gives nodes their meaning, in place of this model's stages run on all of them.
+        """
+        describer = describer or self.describer
         torch.manual_seed(self.config.seed)
-        works = [self._prepare(one) for one in begun]
-        leaves = self._describe(works, [list(work.tree.leaves) for work in works])
+        leaves = describer.describe(works, [list(work.tree.leaves) for work in works])
         for work, described in zip(works, leaves, strict=True):
             work.merging = Merging(described, self.config.merge)
         while any(proposed := self._proposed(works)):
-            for work, merged in zip(works, self._describe(works, proposed), strict=True):
+            for work, merged in zip(works, describer.describe(works, proposed), strict=True):
                 work.merging.accept(merged)
         with stage("merging", flops=False):
             return [self._finish(work) for work in works]
 
-    def _proposed(self, works: list[ImageWork]) -> list[list[int]]:
+    def _proposed(self, works: Sequence[ImageWork]) -> list[list[int]]:
         with stage("merging", flops=False):
             return [work.merging.propose() for work in works]
-
-    def _prepare(self, begun: BegunImage) -> ImageWork:
-        image, refined = begun.image, begun.pending.refined
-        add_to_stage("CRF", refined.seconds)
-        seconds, tree = {"candidates": begun.seconds + refined.seconds}, refined.tree
-        with _timed([seconds], "embedding"):
-            size = self.encoder.mask_size(*image.shape[:2])
-            coverage = _coverage(tree, *size)
-            prepared = self.encoder.prepare(image)
-        return ImageWork(tree, prepared, coverage, seconds)
-
-    def _describe(self, works: list[ImageWork], nodes: list[list[int]]) -> list[dict[int, Described]]:
-        """Embed and label some nodes of each image."""
-        embeddings = []
-        for work, wanted in zip(works, nodes, strict=True):
-            if wanted:
-                with _timed([work.seconds], "embedding"):
-                    masks = torch.stack([work.mask(node) for node in wanted])  # (n, h, w)
-                    embeddings.append(self.encoder.encode_prepared(work.prepared, masks).cpu())
-        if not embeddings:
-            return [{} for _ in works]
-        joined = torch.cat(embeddings).clone()  # (n, d) over all images
-        with _timed([work.seconds for work, wanted in zip(works, nodes, strict=True) if wanted], "text"):
-            captions = self.labeller.captions(joined)
-            texts = torch.stack([caption.text_embedding for caption in captions]).cpu().numpy()  # (n, d)
-        rows = iter(zip(joined.numpy(), captions, texts, strict=True))
-        return [
-            {
-                node: Described(embedding, caption.label, caption.similarity, text)
-                for node, (embedding, caption, text) in zip(wanted, rows, strict=False)
-            }
-            for wanted in nodes
-        ]
 
     def _finish(self, work: ImageWork) -> Segmentation:
         tree, segments = work.tree, work.merging.segments
@@ -283,26 +232,6 @@ def _loaded(source: NDArray[np.uint8] | Source) -> NDArray[np.uint8] | Failure:
         return Failure(error)
 
 
-def _coverage(tree: SegmentTree, height: int, width: int) -> dict[int, Tensor]:
-    """Per leaf its (height, width) soft mask. One buffer serves all leaves: an image may have 100 million pixels."""
-    mask, coverage = np.empty((1, tree.height, tree.width), np.float32), {}
-    for index, leaf in enumerate(tree.leaves):
-        np.equal(tree.leaf_map, index, out=mask[0], casting="unsafe")  # no copy on the way from bool to float
-        coverage[leaf] = area_average(torch.from_numpy(mask), height, width)[0]
-    return coverage
-
-
 def _check_image(image: NDArray[np.uint8]) -> None:
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
         raise ValueError(f"an image is (H, W, 3) uint8 RGB, not {image.shape} {image.dtype}; read it with load_image")
-
-
-@contextmanager
-def _timed(clocks: list[dict[str, float]], name: str) -> Iterator[None]:
-    """Add the wall time of the block to a stage, shared equally between images."""
-    start = time.perf_counter()
-    with stage(name):
-        yield
-    spent = (time.perf_counter() - start) / max(1, len(clocks))
-    for clock in clocks:
-        clock[name] = clock.get(name, 0.0) + spent

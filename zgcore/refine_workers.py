@@ -123,9 +123,9 @@ class RefineWorkers:
             if self._pool is None:
                 self._pools_left -= 1
                 spawn = multiprocessing.get_context("spawn")
-                self._pool = ProcessPoolExecutor(self.workers, mp_context=spawn, initializer=_start_worker)
+                self._pool = ProcessPoolExecutor(self.workers, mp_context=spawn, initializer=start_worker)
             try:
-                with _single_threaded():  # submitting is what starts processes
+                with single_threaded():  # submitting is what starts processes
                     return self._pool.submit(_refined, self.refine, image, candidates)
             except (BrokenProcessPool, OSError) as error:  # OSError: no memory or no process to be had
                 log.warning("refinement workers ended unexpectedly: %s", error)
@@ -134,7 +134,7 @@ class RefineWorkers:
 
 
 @contextmanager
-def _single_threaded() -> Iterator[None]:
+def single_threaded() -> Iterator[None]:
     """Processes started within keep their linear algebra to one thread."""
     before = {name: os.environ.get(name) for name in _THREADS}
     os.environ.update(dict.fromkeys(_THREADS, "1"))
@@ -148,7 +148,7 @@ def _single_threaded() -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _start_worker() -> None:
+def start_worker() -> None:
     """Leave Ctrl-C to the main process, and end with it however it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
