@@ -9,6 +9,7 @@ import click
 
 from ls_backend.cli_connect import connect
 from ls_backend.cli_doctor import doctor
+from ls_backend.cli_eval import evaluate
 from ls_backend.cli_export import export
 from ls_backend.cli_jobs import jobs
 from ls_backend.cli_label import label
@@ -18,6 +19,7 @@ from ls_backend.cli_prelabel import prelabel
 from ls_backend.cli_quickstart import quickstart
 from ls_backend.cli_report import printable
 from ls_backend.cli_serve import serve
+from ls_backend.cli_study import study
 from ls_backend.cli_vocab import vocab
 from ls_backend.cli_weights import weights
 from zgcore import __version__
@@ -46,6 +48,7 @@ def zeroguide() -> None:
 
 zeroguide.add_command(connect)
 zeroguide.add_command(doctor)
+zeroguide.add_command(evaluate)
 zeroguide.add_command(export)
 zeroguide.add_command(jobs)
 zeroguide.add_command(label)
@@ -53,6 +56,7 @@ zeroguide.add_command(mini)
 zeroguide.add_command(prelabel)
 zeroguide.add_command(quickstart)
 zeroguide.add_command(serve)
+zeroguide.add_command(study)
 zeroguide.add_command(vocab)
 zeroguide.add_command(weights)
 

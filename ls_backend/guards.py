@@ -45,7 +45,7 @@ def guard(app: Flask, auth: BasicAuth | None, max_body: int, metrics: Metrics, h
     check_host = auth is None and is_loopback(host)
     app.config["MAX_CONTENT_LENGTH"] = max_body
     app.config["MAX_FORM_MEMORY_SIZE"] = max_body
-    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(HTTPException, http_error)
     app.register_error_handler(Exception, _unexpected)
 
     @app.before_request
@@ -128,7 +128,7 @@ def error_document(code: int, message: str, request_id: str) -> dict[str, Any]:
     return {"error": message, "status": code, "request_id": request_id}
 
 
-def _http_error(error: HTTPException) -> Response:
+def http_error(error: HTTPException) -> Response:
     code = error.code or InternalServerError.code
     response = error.get_response()
     headers: Mapping[str, str] = {
@@ -148,4 +148,4 @@ def _unexpected(error: Exception) -> Response:
         log.error("%s: %s", g.request_id, error)
     else:
         log.exception("%s: failed", g.request_id)
-    return _http_error(InternalServerError("the server failed; its log says why, by this request id"))
+    return http_error(InternalServerError("the server failed; its log says why, by this request id"))

@@ -74,9 +74,9 @@ def _contents(backend: Backend) -> dict[str, Any]:
         "device": inference.device,
         "state": "ready" if inference.ready else "waiting" if inference.error is None else "broken",
         "problems": backend.misconfigured(kept),
-        "jobs": [(job, _ago(job.updated or job.started)) for job in jobs_overview(backend.settings.data_dir)[:JOBS]],
-        "projects": [(seen, _ago(seen.seen)) for seen in projects],
-        "recent": [(one, _ago(one.when)) for one in recent],
+        "jobs": [(job, ago(job.updated or job.started)) for job in jobs_overview(backend.settings.data_dir)[:JOBS]],
+        "projects": [(seen, ago(seen.seen)) for seen in projects],
+        "recent": [(one, ago(one.when)) for one in recent],
         "failures": [(_clock(when), request_id, message) for when, request_id, message in failures],
         "tasks": [(kind, text, tasks.get(kind, 0)) for kind, text in _TASKS.items()],
         "queue": {"waiting": 0, "failed": 0, **kept.queue},
@@ -100,7 +100,7 @@ def _shares(counts: Mapping[str, int]) -> list[Share]:
     return shares
 
 
-def _ago(when: float) -> str:
+def ago(when: float) -> str:
     seconds = max(0, int(time.time() - when))
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
         if seconds >= size:

@@ -20,7 +20,7 @@ COLUMNS: Final = (
     "task", "image_id", "file_name", "annotation_id", "source", "result", "annotator", "model_version", "region",
     "category", "labels", "caption", "score", "origin", "x", "y", "width", "height", "area", "area_share",
 )  # fmt: skip
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 def write_csv(items: Items, survey: Survey, out: Path, lost: Counter[str]) -> Path:
@@ -54,7 +54,7 @@ def cell(value: object, lost: Counter[str]) -> str:
         return ""
     if isinstance(value, str):
         text = value.replace("\0", "\ufffd")
-        if text.lstrip(" ").startswith(_FORMULA):
+        if text.lstrip(" ").startswith(FORMULA_STARTS):
             lost["texts with a ' in front, so that no spreadsheet runs them"] += 1
             return "'" + text
         return text

@@ -1,0 +1,1 @@
+"""Human-rating studies: from sampling questions to a report."""
