@@ -33,18 +33,23 @@ def runs_of(sweep: Path) -> list[Path]:
 def command(run: Run) -> str:
     info = run.info
     return (
-        f"zeroguide eval --data {DATA} --preset {info.preset} --predictor {info.predictor} "
+        f"zeroguide eval --data {DATA} --preset {info.preset} --predictor {info.predictor}{_tgq(run)} "
         f"--sentence-model {info.sentence_model} --out runs/{run.path.name}"
     )
 
 
-def sweep_command(sweep: Path, run: Run) -> str:
+def sweep_command(sweep: Path) -> str:
     document = json.loads((sweep / "sweep.json").read_text())
     values = ",".join(f"{value:g}" if isinstance(value, float) else str(value) for value in document["values"])
+    run = open_run(runs_of(sweep)[0])
     return (
-        f"zeroguide eval sweep --data {DATA} --preset {run.info.preset} --param {document['param']}={values} "
-        f"--sentence-model {run.info.sentence_model} --out runs/{sweep.name}"
+        f"zeroguide eval sweep --data {DATA} --preset {run.info.preset} --param {document['param']}={values}"
+        f"{_tgq(run)} --sentence-model {run.info.sentence_model} --out runs/{sweep.name}"
     )
+
+
+def _tgq(run: Run) -> str:
+    return "" if run.info.tgq or run.info.predictor == "no-merge" else " --no-tgq"
 
 
 def main() -> None:
@@ -56,7 +61,7 @@ def main() -> None:
     if not runs:
         parser.error(f"{options.runs} holds no finished run; make some with `zeroguide eval`")
     opened = [open_run(run) for run in runs]
-    commands = [*(command(run) for run in opened), *(sweep_command(sweep, opened[0]) for sweep in sweeps)]
+    commands = [*(command(run) for run in opened), *(sweep_command(sweep) for sweep in sweeps)]
     commands.append("python benchmarks/evaluation.py runs")
     title = f"The paper's evaluation, preset {opened[0].info.preset}"
     print(write_overview(runs, options.out, sweeps, commands=commands, title=title))

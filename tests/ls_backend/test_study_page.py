@@ -13,8 +13,10 @@ from click.testing import CliRunner
 
 from ls_backend.cli_study_serve import serve
 from ls_backend.studies.manifest import load_study
+from ls_backend.studies.page_database import Database
 from ls_backend.studies.page_guard import MAX_BODY
 from ls_backend.studies.page_reader import read_page_answers
+from ls_backend.studies.tokens import handle
 from tests.ls_backend.study_load import drive
 from tests.ls_backend.studying import SERVER_ONLY, Rater, links, make_study, study_server
 from zgcore.errors import StudyError
@@ -127,6 +129,20 @@ def test_one_rater_neither_sees_nor_changes_anothers_answers(served):
     assert other.get("state")[1]["batch"] == theirs
     assert len(read_page_answers(load_study(root))) == stored
     assert other.ask("GET", "progress")[0] == 403
+
+
+def test_questions_of_batches_not_in_hand_are_unknown_even_by_their_right_name(served):
+    root, _, url = served
+    study, rater = load_study(root), Rater(url, links(root)[9])
+    mine = {one["label"] for one in rater.batch()["batch"]["questions"]}
+    with Database(study) as database:
+        secret = database.rows("SELECT value FROM meta WHERE name = 'secret'")[0][0]
+    for question in study.questions:
+        name = handle(secret, 9, f"question {question.id}")
+        expected = 200 if question.label in mine else 404
+        assert rater.ask("GET", f"pictures/{name}")[0] == expected
+        if expected == 404:
+            assert rater.answer(name, 1)[0] == 404
 
 
 def test_the_organiser_sees_numbers_and_rates_nothing(served):

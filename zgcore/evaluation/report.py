@@ -5,6 +5,7 @@ Each is a page of its own (`report_html`) and Markdown for terminals and READMEs
 
 from __future__ import annotations
 
+from itertools import count
 from typing import TYPE_CHECKING
 
 from zgcore.evaluation import formats, published
@@ -142,17 +143,17 @@ def sweep_report(sweep: Sweep) -> Report:
 
 
 def _sweep_sections(sweeps: Iterable[Sweep]) -> list[Section]:
-    sections = []
-    for number, sweep in enumerate(sweeps, start=1):
-        plots = tuple(_sweep_plots(sweep, number))
-        sections.append(
-            Section(f"sweep-{number}", f"Sweep of {short(sweep.param)}", tables=(_sweep_table(sweep),), plots=plots)
-        )
-    return sections
+    sections: dict[str, Section] = {}
+    for sweep in sweeps:
+        param = "".join(c for c in sweep.param if c.isalnum() or c in "-_")
+        names = (f"sweep_{param}{'' if number == 1 else f'_{number}'}" for number in count(1))
+        key = next(name for name in names if name not in sections)
+        plots = tuple(_sweep_plots(sweep, key))
+        sections[key] = Section(key, f"Sweep of {short(sweep.param)}", tables=(_sweep_table(sweep),), plots=plots)
+    return list(sections.values())
 
 
-def _sweep_plots(sweep: Sweep, number: int) -> list[Plot]:
-    name = f"sweep_{number}_{''.join(c for c in sweep.param if c.isalnum())}"
+def _sweep_plots(sweep: Sweep, name: str) -> list[Plot]:
     values = sweep.numbers
     return sweep_plot(sweep.param, sweep.setting, values, sweep.runs, name) if values else []
 
