@@ -124,7 +124,7 @@ def create(runs: tuple[str, ...], as_json: bool, **values: Any) -> int:
     Segments are drawn at random from the seed: methods get equal shares, sizes their share of the
     segments, images are spread evenly. Batches are shuffled. In a batch of 30 two questions are gold
     and one comes back. Where you give no gold questions they are made: from the true masks of an
-    evaluation, else by taking the label of a far-away segment of another photo, which expects 0.
+    evaluation, else by taking the label of a far-away segment of another photo: 0 or 1 is right.
     Look at gold.csv in DIR: made answers are likely right, not certain.
 
     \b
@@ -133,7 +133,8 @@ def create(runs: tuple[str, ...], as_json: bool, **values: Any) -> int:
       gold.csv                       the gold questions, in the form --gold-file takes
       pictures/, instruction/        what raters see
 
-    A run that was stopped goes on with the same command.
+    A study that was stopped goes on with the same command. Pictures that were lost later are drawn
+    again by it, too, from questions.jsonl where the runs are gone; the photos must still be there.
     """
     from ls_backend.studies.batches import BatchSizes
     from ls_backend.studies.create import CreateOptions

@@ -65,9 +65,14 @@ def analyse(
       raters.csv     what each rater did; raters have numbers only
 
     Scores are counted as in the paper: each batch of raters (the first answer to each
-    question, the second, the third) by itself, then the average of the batches. Intervals
+    question, the second, the third) by itself, then the average of the batches. A batch with
+    under half the answers of the largest is in no average; `pooled` has all answers. Intervals
     draw whole images. The rules that leave raters out are those of the study's manifest;
     results are given with and without.
+
+    A table may have rows without a score (a blank cell, NA, nan, *): missing ratings, which
+    are counted and left out. Rows with the same question but another method, image or segment
+    are different questions.
     """
     from ls_backend.studies.analysis_files import PAGE, analyse_study
 

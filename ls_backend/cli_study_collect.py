@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter as Counts
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,7 +17,7 @@ from ls_backend.studies.manifest import load_study
 from zgcore.errors import StudyError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Mapping
 
     from ls_backend.label_studio_api import LabelStudioApi
     from ls_backend.studies.collect import Collected, RawAnswer
@@ -162,21 +163,22 @@ def collect(folder: Path, sources: tuple[str, ...], as_json: bool) -> int:
       of questions that are not in the study
 
     Raters get numbers; STUDY/raters.csv, which only you can read, says who they are. Collect as often
-    as you like: the files are made anew of all that is there.
+    as you like: the files are made anew of all that is there. Name the tables of a platform together,
+    --from a.csv --from b.csv: workers and answers that are in several of them count once.
     """
-    from ls_backend.studies.collect import UNREADABLE, write_collected
+    from ls_backend.studies.collect import check_keeps_answers, write_collected
     from ls_backend.studies.collect import collect as run
 
     study = load_study(folder)
     found: list[RawAnswer] = []
-    unreadable = 0
-    for source in sources or _known_sources(study):
-        answers, bad = _answers(study, source)
+    unread: Counts[str] = Counts()
+    known = sources or _known_sources(study)
+    for source in known:
+        answers, rows = _answers(study, source)
         found += answers
-        unreadable += bad
-    collected = run(study, found)
-    if unreadable:
-        collected.dropped[UNREADABLE] = unreadable
+        unread.update(rows)
+    collected = run(study, found, unread)
+    check_keeps_answers(study, collected, None if sources else known)
     path = write_collected(study, collected)
     if as_json:
         click.echo(compact(_document(study, path, collected)))
@@ -202,24 +204,24 @@ def _document(study: Study, path: Path, collected: Collected) -> dict[str, Any]:
     }
 
 
-def _known_sources(study: Study) -> list[str]:
+def _known_sources(study: Study) -> tuple[str, ...]:
     from ls_backend.studies.label_studio import published
 
     found = ["page"] if (study.root / PAGE_FILE).exists() else []
     found += ["label-studio"] if published(study) is not None else []
     if not found:
         raise StudyError(f"{study.root} has neither a page nor a project; serve or publish it, or name a CSV by --from")
-    return found
+    return tuple(found)
 
 
-def _answers(study: Study, source: str) -> tuple[Iterator[RawAnswer] | list[RawAnswer], int]:
-    """The answers of a source, and how many of its rows cannot be read."""
+def _answers(study: Study, source: str) -> tuple[Iterable[RawAnswer], Mapping[str, int]]:
+    """The answers of a source, and how many of its rows hold none, by reason."""
     if source == "page":
-        return _page_answers(study), 0
+        return _page_answers(study), {}
     if source == "label-studio" or ProjectAddress.parse(source) is not None:
         from ls_backend.studies.label_studio import label_studio_answers
 
-        return label_studio_answers(*_project(study, source)), 0
+        return label_studio_answers(*_project(study, source)), {}
     from ls_backend.studies.crowd_csv import crowd_answers
 
     return crowd_answers(Path(source))
@@ -230,7 +232,7 @@ def _page_answers(study: Study) -> list[RawAnswer]:
     from ls_backend.studies.page_reader import read_page_answers
 
     return [
-        RawAnswer("page", one.rater, one.question, one.score, one.seconds, one.answered_at)
+        RawAnswer("page", one.rater, one.question, one.score, one.seconds, one.answered_at, spare=one.spare)
         for one in read_page_answers(study)
     ]
 

@@ -114,11 +114,15 @@ def _run(root: Path, settings: PageSettings, raters: int | None, new_links: bool
     from ls_backend.cli_serve import addresses
     from ls_backend.guards import is_loopback
     from ls_backend.studies.manifest import load_study
-    from ls_backend.studies.page_links import have_links
+    from ls_backend.studies.page_links import have_links, wanted_raters
     from ls_backend.studies.page_listen import listen
+    from ls_backend.studies.page_schema import FILE
     from ls_backend.studies.page_server import create_page_app
 
-    app = create_page_app(load_study(root), settings)
+    study = load_study(root)
+    if not (study.root / FILE).exists():
+        wanted_raters(study, raters)  # refused before a file of answers is made
+    app = create_page_app(study, settings)
     parts = app.extensions["study"]
     try:
         server = listen(app, settings)

@@ -117,6 +117,7 @@ def figures_of(found: Analysis) -> dict[str, Any]:
         },
         "rater_statistics": fig.rater_figures(found.statistics, ratings.rater_numbers, found.remarks, found.broken),
         "dropped": dict(ratings.dropped),
+        "averaging": fig.averaging_notes(),
         "bootstrap": fig.method_notes(found.bootstrap),
         "paper": fig.PAPER_STUDY,
     }

@@ -46,7 +46,9 @@ def analyse_study(
     study = None if root is None else load_study(root)
     table = read_answers(_answers(study, answers), skip_bad=skip_bad)
     tell(f"{len(table.answers):,} answers")
-    ratings = ratings_of(table.answers, None if study is None else study_facts(study), bad=table.skipped)
+    ratings = ratings_of(
+        table.answers, None if study is None else study_facts(study), bad=table.skipped, missing=table.missing
+    )
     found = analyse(
         ratings,
         title=f"Rating study: {_answers(study, answers).name}" if study is None else study.settings.title,

@@ -32,6 +32,9 @@ MAX_COLUMNS: Final = 1_000
 BAD_KEPT: Final = 1_000  # of the rows that were left out, so many are told one by one
 _PARSED: Final = ("score", "seconds", "expected", "kind")
 _DELIMITERS: Final = (",", ";", "\t", "|")
+_MISSING: Final = frozenset(
+    ("", "na", "n/a", "<na>", "nan", "null", "*", ".")
+)  # as spreadsheets, R, SQL, SAS ... write it
 _SCORE: Final = re.compile(r"([0-3])(?:[.,]0*)?")
 _SEPARATOR: Final = re.compile(r'"?sep=(.)"?', re.IGNORECASE)  # a first line by which Excel is told the delimiter
 
@@ -63,11 +66,16 @@ class Answer:
 
 @dataclass
 class AnswerTable:
-    """What a file held. bad: line and reason of rows that were left out, the first of them; skipped: of how many."""
+    """What a file held.
+
+    bad: line and reason of rows that cannot be used, the first of them; skipped: of how many. missing: rows whose score
+    is blank, or NA, which is no mistake: most tables of ratings have such cells.
+    """
 
     answers: list[Answer] = field(default_factory=list)
     bad: list[tuple[int, str]] = field(default_factory=list)
     skipped: int = 0
+    missing: int = 0
 
 
 def as_score(text: str) -> int:
@@ -82,7 +90,8 @@ def read_answers(path: Path, *, skip_bad: bool = False) -> AnswerTable:
     """Read a table with a header; columns by name, in any order, those that are not known are passed over.
 
     Commas, semicolons, tabs or bars between; UTF-8 with or without a byte order mark, or UTF-16 with one. skip_bad:
-    leave rows out that cannot be used, in place of a StudyError that names the first. Files of more than `MAX_BYTES`,
+    leave rows out that cannot be used, in place of a StudyError that names the first. Rows without a score (a blank
+    cell, NA, nan, * and the like) are missing ratings: passed over and counted. Files of more than `MAX_BYTES`,
     `MAX_ROWS` or `MAX_CELL` are refused.
     """
     try:
@@ -140,6 +149,9 @@ def _read(path: Path, file: IO[str], skip_bad: bool) -> AnswerTable:
     rows = csv.reader(lines, delimiter=header.delimiter)
     for row in _rows(path, rows, lines):
         if not any(cell.strip() for cell in row):
+            continue
+        if _is_missing(row, header.at["score"]):
+            table.missing += 1
             continue
         try:
             table.answers.append(_answer(row, header.at))
@@ -221,6 +233,11 @@ def _columns(line: str, delimiter: str) -> _Header:
         names = []
     names = names[:MAX_COLUMNS]
     return _Header(delimiter, {name: names.index(name) for name in COLUMNS if name in names})
+
+
+def _is_missing(row: list[str], at: int) -> bool:
+    """Whether the cell of the score is there and says that there is none; a row that ends before it is damaged."""
+    return at < len(row) and row[at].strip().lower() in _MISSING
 
 
 def _answer(row: list[str], at: dict[str, int]) -> Answer:

@@ -28,8 +28,9 @@ from ls_backend.studies.manifest import (
 )
 from ls_backend.studies.picture_files import write_pictures
 from ls_backend.studies.pictures import PictureStyle
+from ls_backend.studies.redraw import redrawn, runs_gone
 from ls_backend.studies.sampling import LARGE, MEDIUM, sample, strata
-from ls_backend.studies.sources import open_runs
+from ls_backend.studies.sources import open_runs, run_kind
 from zgcore import __version__
 from zgcore.errors import StudyError
 
@@ -83,8 +84,13 @@ class Created:
 def create(options: CreateOptions, tell: Callable[[int, int], None] = lambda *_: None) -> Created:
     """Make a study, or finish one of the same settings that was stopped. tell: see `write_pictures`.
 
-    StudyError where there is nothing to ask, or another study in the folder; OutputError where it cannot be written.
+    Where the runs are gone, a finished manifest is enough to draw its pictures again. StudyError where there is nothing
+    to ask, or a run or another study in the folder; OutputError where it cannot be written.
     """
+    if run_kind(options.out) is not None:
+        raise StudyError(f"{options.out} is a run; choose another folder for the study with --out")
+    if (options.out / SETTINGS_FILE).exists() and runs_gone(options.runs):
+        return Created(*redrawn(options, tell), ("the runs are gone; pictures were drawn from the study's questions",))
     runs = open_runs(options.runs, options.labels, options.methods, options.reassigned_by)
     make_folder(options.out)
     frames = [_read(run) for run in runs]
@@ -278,8 +284,8 @@ def _notes(options: CreateOptions, frames: Iterable[Frame], rated: int, gold: Se
     origins = Counter(one.origin for one in gold)
     if origins["far"]:
         yield (
-            f"{origins['far']} gold questions have a label of another photo and expect 0; nobody has checked them: "
-            f"look at {GOLD_FILE}, and give the rows that are right back with --gold-file"
+            f"{origins['far']} gold questions have a label of another photo and expect 0 or 1; nobody has checked "
+            f"them: look at {GOLD_FILE}, and give the rows that are right back with --gold-file"
         )
     for high, score in ((True, "3"), (False, "0")):
         if gold and not any(one.is_high == high for one in gold):

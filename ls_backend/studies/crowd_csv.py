@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ls_backend.files import atomic_write
 from ls_backend.studies.answers import MAX_CELL, read_answers, safe_cell
-from ls_backend.studies.collect import RawAnswer
+from ls_backend.studies.collect import CSV, INVALID, UNREADABLE, RawAnswer
 from ls_backend.studies.label_studio import picture_url
 from zgcore.errors import StudyError
 
@@ -69,16 +69,16 @@ def _rows(study: Study, base_url: str) -> Iterator[list[str]]:
         yield [*row, picture_url(base_url, shown.picture)]
 
 
-def crowd_answers(path: Path) -> tuple[list[RawAnswer], int]:
-    """Answers of a platform's table, and how many rows could not be read. StudyError where it is no such table."""
+def crowd_answers(path: Path) -> tuple[list[RawAnswer], dict[str, int]]:
+    """Answers of a platform's table, and how many rows are none, by reason. StudyError where it is no such table.
+
+    A worker is the same person in every table.
+    """
     if _is_hits(path):
-        return list(_turk_answers(path)), 0
+        return list(_turk_answers(path)), {}
     table = read_answers(path, skip_bad=True)
-    source = path.name
-    found = [
-        RawAnswer(source, one.rater, one.question, one.score, one.seconds, one.answered_at) for one in table.answers
-    ]
-    return found, table.skipped
+    found = [RawAnswer(CSV, one.rater, one.question, one.score, one.seconds, one.answered_at) for one in table.answers]
+    return found, {UNREADABLE: table.skipped, INVALID: table.missing}
 
 
 def _is_hits(path: Path) -> bool:
@@ -95,12 +95,12 @@ def _turk_answers(path: Path) -> Iterator[RawAnswer]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             for row in csv.DictReader(file):
-                yield from _turk_row(path, row)
+                yield from _turk_row(row)
     except (UnicodeError, csv.Error) as error:
         raise StudyError(f"{path}: no CSV in UTF-8 ({error})") from None
 
 
-def _turk_row(path: Path, row: dict[str, Any]) -> Iterator[RawAnswer]:
+def _turk_row(row: dict[str, Any]) -> Iterator[RawAnswer]:
     asked = {found[1]: value for name, value in row.items() if name and value and (found := _QUESTION.fullmatch(name))}
     try:
         seconds = float(row.get("WorkTimeInSeconds") or "") / len(asked)
@@ -108,9 +108,9 @@ def _turk_row(path: Path, row: dict[str, Any]) -> Iterator[RawAnswer]:
         seconds = None
     for number, question in asked.items():
         yield RawAnswer(
-            source=path.name,
-            rater=str(row.get(_WORKER) or ""),
-            question=question,
+            source=CSV,
+            rater=str(row.get(_WORKER) or "").strip(),
+            question=question.strip(),
             score=row.get(f"Answer.score_{number}"),
             seconds=seconds,
             answered_at=_turk_time(str(row.get("SubmitTime") or "")),

@@ -2,7 +2,7 @@
 
 The paper asks three raters about each question, takes the three as three batches, computes each batch's distribution
 and averages the three (section 5.2). With answers missing this is not the same as pooling: a batch counts as much as
-any other, however many of its answers are there.
+any other. So a batch of which most is missing is in no average: a handful of answers would weigh as much as hundreds.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SCORES: Final = 4  # 0 incorrect, 1 partially correct, 2 correct but too general or too specific, 3 correct
+SPARSE: Final = 0.5  # a batch with less than this share of the answers of the largest is in no average
 PAPER: Final = (0.360, 0.208, 0.239, 0.193)  # of scores 0 to 3, in the paper's study
 
 
@@ -31,9 +32,9 @@ class Share(NamedTuple):
 class Distribution(NamedTuple):
     """What a set of answers says.
 
-    answers, questions, clusters: how many there are. shares: of the scores 0 to 3, the average of the batches.
-    at_least: shares of answers of 1, 2 and 3 or more. mean: of the scores, by the same average.
-    batches: (batches, 4) shares of each batch alone; NaN where it has no answer. sizes: (batches,) its answers.
+    answers, questions, clusters: how many there are in the batches that count. shares: of the scores 0 to 3, the
+    average of these batches. at_least: shares of answers of 1, 2 and 3 or more. mean: of the scores, averaged alike.
+    batches: (batches, 4) shares of each batch alone; NaN where it does not count. sizes: (batches,) its answers.
     """
 
     answers: int
@@ -53,13 +54,24 @@ def averaged(counts: NDArray[np.float64]) -> NDArray[np.float64]:
     return divide(divide(counts, sizes, empty=0.0).sum(axis=-2), (sizes > 0).sum(axis=-2))
 
 
+def whole_batches(sizes: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """(batches,) which of them count, by their numbers of answers: all that have at least `SPARSE` of the largest's."""
+    return sizes >= np.maximum(1, SPARSE * sizes.max(initial=0))
+
+
 def distribution(
     cluster: NDArray[np.int32], question: NDArray[np.int32], batch: NDArray[np.int32], score: NDArray[np.int8],
     bootstrap: Bootstrap,
 ) -> Distribution | None:  # fmt: skip
-    """The distribution of (n,) answers; None without answers. cluster, question, batch: numbers from 0."""
+    """The distribution of (n,) answers; None without answers. cluster, question, batch: numbers from 0.
+
+    Answers of sparse batches are left out. Sparse is meant within these answers: a batch that is whole in a study may
+    be nearly empty in one method, or without the raters whom the rules leave out.
+    """
     if not len(score):
         return None
+    counted = whole_batches(np.bincount(batch))[batch]
+    cluster, question, batch, score = cluster[counted], question[counted], batch[counted], score[counted]
     batches = int(batch.max()) + 1
     cell = (cluster.astype(np.int64) * batches + batch) * SCORES + score
     tables = np.bincount(cell, minlength=bootstrap.clusters * batches * SCORES)

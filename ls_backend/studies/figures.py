@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from ls_backend.studies.distribution import PAPER, SCORES, Distribution, Share
+from ls_backend.studies.distribution import PAPER, SCORES, SPARSE, Distribution, Share
 from ls_backend.studies.intervals import LEVEL
 
 if TYPE_CHECKING:
@@ -155,6 +155,11 @@ def rater_figures(
 def method_notes(bootstrap: Bootstrap) -> dict[str, Any]:
     """What the figures were computed with."""
     return {"level": LEVEL, "rounds": bootstrap.rounds, "seed": bootstrap.seed}
+
+
+def averaging_notes() -> dict[str, Any]:
+    """Which batches of raters are averaged: those with at least this share of the answers that the largest one has."""
+    return {"least_share_of_largest_batch": SPARSE}
 
 
 def _pair(low: float, high: float) -> list[float | None] | None:

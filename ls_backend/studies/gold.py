@@ -6,7 +6,8 @@ file   what the user wrote down in --gold-file: as sure as the user is. The only
 truth  of evaluation runs, by the data set's annotation. Expected 2 or 3: the true class of a segment that is that class
        in nearly all of its pixels and covers most of it. Expected 0: a class that is not in the image, and in no image
        of the run together with any class that is.
-far    of other runs: a segment with the label of a segment of another photo. Expected 0. In the model's own space that
+far    of other runs: a segment with the label of a segment of another photo. Expected 0, and 1 is accepted: a label
+       that is chosen without knowing the photo may hold for a part of what is there. In the model's own space that
        segment is less like every segment of this photo than two segments are on average, and among the fifth that is
        least like them. Nobody has checked it: the model may have drawn or named one of the two wrongly, in just such a
        way. Both are therefore among the better half by the model's score, vague words are not used, and no word of the
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal
@@ -47,6 +49,8 @@ Origin = Literal["file", "truth", "far"]
 COLUMNS: Final = ("method", "image", "segment", "label", "expected")
 NEEDED: Final = {"image", "segment", "expected"}
 EXPECTED: Final = {"high": (2, 3), "low": (0,)}
+EXPECTED_FAR: Final = (0, 1)
+_INDEX: Final = re.compile(r"[0-9]{1,9}")
 DONORS: Final = 1000  # labels to choose from
 FAR: Final = 0.2  # share of them that count as far from a photo
 FEWEST: Final = 3  # photos they must be from
@@ -92,7 +96,7 @@ def read_gold(path: Path, frame: Iterable[Candidate]) -> list[GoldQuestion]:
     for number, row in enumerate(rows, start=2):
         method = row.get("method") or (next(iter(methods)) if len(methods) == 1 else "")
         segment = (row.get("segment") or "").strip()
-        candidate = known.get((method, row.get("image") or "", int(segment) if segment.isdecimal() else -1))
+        candidate = known.get((method, row.get("image") or "", int(segment) if _INDEX.fullmatch(segment) else -1))
         if candidate is None:
             raise StudyError(
                 f"{path}, line {number}: no such segment in the runs; give method, image and segment (from 0) as "
@@ -171,7 +175,7 @@ def _far_labels(
         label = donors.far_label(run, target, by_image[target.image], seed)
         if label is not None:
             count -= 1
-            yield GoldQuestion(replace(target, label=label, class_index=None), (0,), "far")
+            yield GoldQuestion(replace(target, label=label, class_index=None), EXPECTED_FAR, "far")
 
 
 @dataclass(frozen=True, eq=False)  # arrays have no one truth value to compare by

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from ls_backend.studies.manifest import Source, Study
     from ls_backend.studies.ratings import Ratings
     from ls_backend.studies.results import Results
-    from zgcore.evaluation.scored import ScoredImage
 
 Scores = dict[tuple[str, int], float]
 
@@ -29,9 +28,8 @@ def human_figures(study: Study, found: Analysis) -> dict[str, Any] | None:
         return None
     by_method = scores_by_method(found.ratings, found.kept)
     kind = study.settings.reassigned_by or "st"
-    whole = study.settings.questions is None and study.settings.per_image is None
     return {
-        source.method: _source_figures(source, kind, by_method.get(source.method, {}), whole)
+        source.method: _source_figures(source, kind, by_method.get(source.method, {}))
         for source in study.settings.sources
         if source.kind == "evaluation"
     }
@@ -46,25 +44,17 @@ def scores_by_method(ratings: Ratings, results: Results) -> dict[str, Scores]:
     return found
 
 
-def _source_figures(source: Source, kind: str, scores: Scores, whole: bool) -> dict[str, Any]:
-    """whole: every segment was asked about, so that images without a kept segment count too."""
+def _source_figures(source: Source, kind: str, scores: Scores) -> dict[str, Any]:
     try:
         from zgcore.evaluation.records import read_scored
         from zgcore.evaluation.run_info import read_run
 
         info = read_run(Path(source.path))
         config = MetricConfig(tt=info.threshold_tt, st=info.threshold_st)
-        human, images = HumanScores(info.classes, kind, scores, config), 0
+        human = HumanScores(info.classes, kind, scores, config)
         for image in read_scored(Path(source.path)):
-            if kind in image.reassigned and (whole or _has_scores(image, scores)):
+            if kind in image.reassigned:
                 human.add(image)
-                images += 1
+        return {"kind": kind, **plain(human.document())}
     except EvaluationError as error:
         return {"kind": kind, "reason": str(error)}
-    if not images:
-        return {"kind": kind, "reason": f"{source.path} has none of the rated segments"}
-    return {"kind": kind, "images": images, **plain(human.document())}
-
-
-def _has_scores(image: ScoredImage, scores: Scores) -> bool:
-    return any((image.name, segment) in scores for segment in range(len(image.texts)))

@@ -210,11 +210,11 @@ def settings_json(settings: StudySettings) -> bytes:
 
 
 def load_study(root: Path) -> Study:
-    """Read a study. StudyError, naming file and cure, where it is none or damaged."""
+    """Read a study; its root is absolute. StudyError, naming file and cure, where it is none or damaged."""
     settings = _read_settings(root / SETTINGS_FILE)
     questions = tuple(_read_questions(root / QUESTIONS_FILE))
     _check(root, settings, questions)
-    return Study(root, settings, questions)
+    return Study(root.absolute(), settings, questions)  # Flask looks for relative paths elsewhere
 
 
 def _read_settings(path: Path) -> StudySettings:

@@ -23,18 +23,24 @@ class Links(NamedTuple):
     lost: int
 
 
+def wanted_raters(study: Study, raters: int | None, there: int = 0) -> int:
+    """How many raters to have. raters: asked for, None for those that there are, or at first as many as a question
+    needs; there: who have a link. StudyError where they are too few for the study.
+    """
+    needed = study.settings.raters
+    wanted = max(there, (there or needed) if raters is None else raters)
+    if wanted < needed:
+        raise StudyError(f"each question needs {needed} different raters; set --raters to {needed} or more")
+    return wanted
+
+
 def have_links(study: Study, people: People, path: Path, base: str, raters: int | None, renew: bool = False) -> Links:
     """See to it that so many raters have a link, and that the file at `path` has those that are known.
 
-    base: what all links begin with from now on. raters: None for those that there are, or
-    at first as many as a question needs. renew: make all links new.
-    StudyError where there are too few raters for the study.
+    base: what all links begin with from now on. raters: as `wanted_raters` says, which may raise. renew: make all links
+    new.
     """
-    needed = study.settings.raters
-    wanted = people.raters or needed if raters is None else raters
-    if max(wanted, people.raters) < needed:
-        raise StudyError(f"each question needs {needed} different raters; set --raters to {needed} or more")
-    fresh = people.add(wanted)
+    fresh = people.add(wanted_raters(study, raters, people.raters))
     if renew:
         fresh = people.renew()
     known = {**people.valid(read_links(path)), **fresh}

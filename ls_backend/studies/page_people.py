@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-from ls_backend.studies.tokens import ORGANISER, hashed, is_token, new_token
+from ls_backend.studies.tokens import ORGANISER, hashed, is_hash_of, is_token, new_token
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,16 +45,16 @@ class People:
     def valid(self, tokens: Mapping[int, str]) -> dict[int, str]:
         """Those tokens that still let their person in."""
         known = dict(self._database.rows("SELECT number, token FROM people"))
-        return {number: token for number, token in tokens.items() if known.get(number) == hashed(token)}
+        return {number: token for number, token in tokens.items() if is_hash_of(known.get(number, b""), token)}
 
     def enter(self, token: str) -> tuple[int, str] | None:
         """A new session for who has the token, None where nobody has: (number, session)."""
         if not is_token(token):
             return None
-        found = self._database.rows("SELECT number FROM people WHERE token = ?", hashed(token))
-        if not found:
+        found = self._database.rows("SELECT number, token FROM people WHERE token = ?", hashed(token))
+        if not found or not is_hash_of(found[0][1], token):
             return None
-        (number,), session, now = found[0], new_token(), time.time()
+        number, session, now = found[0][0], new_token(), time.time()
         with self._database.writing() as db:
             db.execute("INSERT INTO sessions VALUES (?, ?, ?)", (hashed(session), number, now))
             db.execute("DELETE FROM sessions WHERE made < ?", (now - SESSION_S,))
@@ -69,6 +69,6 @@ class People:
         """Whose session it is, None where it is nobody's."""
         if session is None or not is_token(session):
             return None
-        query = "SELECT person FROM sessions WHERE hash = ? AND made > ?"
+        query = "SELECT person, hash FROM sessions WHERE hash = ? AND made > ?"
         found = self._database.rows(query, hashed(session), time.time() - SESSION_S)
-        return found[0][0] if found else None
+        return found[0][0] if found and is_hash_of(found[0][1], session) else None

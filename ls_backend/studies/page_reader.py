@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -16,25 +17,31 @@ _LATEST: Final = "SELECT question, rater, score, seconds, received, MAX(id) FROM
 _LOST: Final = "SELECT batch, rater FROM places WHERE released IS NOT NULL"
 
 
-def read_page_answers(study: Study) -> list[Answer]:
-    """The answers of STUDY/answers.sqlite in the order of questions, then of time.
+@dataclass(frozen=True, slots=True)
+class PageAnswer(Answer):
+    """An answer of the page. spare: its rater lost the place to another; it only fills up what others leave missing."""
 
-    Of a rater's answers to a question the last one. Of a question at most as many as the study has raters for it: those
-    of raters who lost their place to another only fill up what is missing. StudyError where nobody answered, or the
-    file is another study's.
+    spare: bool = False
+
+
+def read_page_answers(study: Study) -> list[PageAnswer]:
+    """Every rater's last answer to each question, of STUDY/answers.sqlite.
+
+    In the order of questions; of a question the best first: spare ones last, and the earlier before the later. Where a
+    question has more of them than the study has raters for it, those at the end are too many.
+    StudyError where nobody answered, or the file is another study's.
     """
     with Database(study, create=False) as database:
         lost, rows = set(database.rows(_LOST)), database.rows(_LATEST)
-    found: dict[str, list[tuple[bool, float, Answer]]] = defaultdict(list)
+    found: dict[str, list[tuple[bool, float, PageAnswer]]] = defaultdict(list)
     for question, rater, score, seconds, received, _ in rows:
         batch = study.by_id[question].batch
+        spare = (batch, rater) in lost
         when = datetime.fromtimestamp(received, UTC).isoformat(timespec="milliseconds")
-        answer = Answer(str(rater), question, score, str(batch), round(seconds, 3), when)
-        found[question].append(((batch, rater) in lost, received, answer))
-    return [answer for question in study.questions for answer in _counted(found[question.id], study.settings.raters)]
-
-
-def _counted(answers: list[tuple[bool, float, Answer]], most: int) -> list[Answer]:
-    """At most so many answers in the order of time, of raters who lost their place the last."""
-    kept = sorted(answers, key=lambda entry: entry[:2])[:most]
-    return [answer for _, _, answer in sorted(kept, key=lambda entry: entry[1])]
+        answer = PageAnswer(str(rater), question, score, str(batch), round(seconds, 3), when, spare=spare)
+        found[question].append((spare, received, answer))
+    return [
+        answer
+        for question in study.questions
+        for _, _, answer in sorted(found[question.id], key=lambda entry: entry[:2])
+    ]

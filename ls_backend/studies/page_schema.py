@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from ls_backend.studies.manifest import Study
 
 FILE: Final = "answers.sqlite"
-VERSION: Final = 1
+VERSION: Final = 2
 APPLICATION: Final = 0x7A675331  # "zgS1"
 BUSY_S: Final = 60.0
 
 # people.number: raters from 1, 0 the organiser. places.place: 1 to the study's raters; free again once released, which
-# happens when the place is given to somebody else. places.answered: questions with an answer.
-# answers.seconds: how long the page showed the question, over all visits. answers.waited: seconds between the server's
-# hearing of the rater before and this answer. Times are seconds since 1970.
+# happens when the place is given to somebody else. places.answered: questions with an answer; places.spent: sum of
+# seconds of the answers that count. answers.seconds: how long the page showed the question, over all visits. Times are
+# seconds since 1970.
 _SCHEMA: Final = f"""
 PRAGMA journal_mode = WAL;
 BEGIN;
@@ -45,6 +45,7 @@ CREATE TABLE places (
     taken REAL NOT NULL,
     seen REAL NOT NULL,
     answered INTEGER NOT NULL DEFAULT 0,
+    spent REAL NOT NULL DEFAULT 0,
     finished REAL,
     released REAL,
     PRIMARY KEY (batch, rater)
@@ -58,7 +59,6 @@ CREATE TABLE answers (
     key TEXT NOT NULL,
     score INTEGER NOT NULL CHECK (score IN (0, 1, 2, 3)),
     seconds REAL NOT NULL,
-    waited REAL NOT NULL,
     received REAL NOT NULL,
     UNIQUE (rater, question, key)
 );

@@ -24,6 +24,8 @@ from ls_backend.studies.page_store import PageStore
 from ls_backend.studies.tokens import ORGANISER, handle
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ls_backend.studies.manifest import Question, Study
     from ls_backend.studies.page_settings import PageSettings
     from ls_backend.studies.page_store import Work
@@ -183,10 +185,7 @@ def _add_files(app: Flask, parts: StudyPage) -> None:
     @app.get("/pictures/<name>")
     def picture(name: str) -> Response:
         question = parts.question(_rater(), name)
-        try:
-            return _picture(send_file(parts.study.pictures / question.picture, etag=False))
-        except FileNotFoundError:
-            raise NotFound("the picture is missing") from None
+        return _picture(parts.study.pictures / question.picture)
 
     @app.get("/instruction/<name>")
     def example(name: str) -> Response:
@@ -195,11 +194,18 @@ def _add_files(app: Flask, parts: StudyPage) -> None:
         path = parts.page.examples.get(name)
         if path is None:
             raise NotFound("there is no such picture")
-        return _picture(send_file(path, etag=False))
+        return _picture(path)
 
 
-def _picture(response: Response) -> Response:
-    """A picture that the rater's own browser may keep. What its file is called and when it was made stays here."""
+def _picture(path: Path) -> Response:
+    """A picture that the rater's own browser may keep. What its file is called and when it was made stays here.
+
+    path: absolute. NotFound where there is no such file.
+    """
+    try:
+        response = send_file(path, etag=False)
+    except FileNotFoundError:
+        raise NotFound("the picture is missing") from None
     response.headers.remove("Content-Disposition")
     response.headers.remove("Last-Modified")
     response.headers["Cache-Control"] = f"private, max-age={_PICTURE_AGE_S}"

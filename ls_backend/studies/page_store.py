@@ -96,31 +96,35 @@ class PageStore:
     def answer(self, rater: int, question: str, key: str, score: int, seconds: float) -> Outcome:
         """Store an answer; on the disk when this returns. The same key again changes nothing.
 
+        seconds: on the page, as the browser says. All questions of a batch together can have had no more than went by
+        since it was taken: what is beyond that is not believed.
         "refused": the rater has no place in its batch, or has changed the answer too often. "finished": the batch was
         handed in. "released": stored, and the place has been given to another rater meanwhile.
         """
         batch, now = self._database.study.by_id[question].batch, time.time()
         with self._database.writing() as db:
-            query = "SELECT taken, seen, finished, released FROM places WHERE batch = ? AND rater = ?"
+            query = "SELECT taken, spent, finished, released FROM places WHERE batch = ? AND rater = ?"
             place = db.execute(query, (batch, rater)).fetchone()
             if place is None:
                 return "refused"
-            taken, seen, finished, released = place
-            query = "SELECT key FROM answers WHERE rater = ? AND question = ?"
-            earlier = [known for (known,) in db.execute(query, (rater, question))]
+            taken, spent, finished, released = place
+            query = "SELECT key, seconds FROM answers WHERE rater = ? AND question = ? ORDER BY id"
+            earlier = dict(db.execute(query, (rater, question)))
             if key not in earlier:
                 if finished is not None:
                     return "finished"
                 if len(earlier) > MOST_CHANGES:
                     return "refused"
+                others = spent - next(reversed(earlier.values()), 0.0)
+                seconds = min(seconds, max(0.0, now - taken - others))
+                spent = others + seconds
                 db.execute(
-                    "INSERT INTO answers (rater, question, key, score, seconds, waited, received)"
-                    " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    (rater, question, key, score, min(seconds, max(0.0, now - taken)), max(0.0, now - seen), now),
+                    "INSERT INTO answers (rater, question, key, score, seconds, received) VALUES (?, ?, ?, ?, ?, ?)",
+                    (rater, question, key, score, seconds, now),
                 )
             db.execute(
-                "UPDATE places SET seen = ?, answered = answered + ? WHERE batch = ? AND rater = ?",
-                (now, not earlier, batch, rater),
+                "UPDATE places SET seen = ?, spent = ?, answered = answered + ? WHERE batch = ? AND rater = ?",
+                (now, spent, not earlier, batch, rater),
             )
         return "stored" if released is None else "released"
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from ls_backend.studies.answers import moment
 from ls_backend.studies.label_kinds import label_kind
+from ls_backend.studies.shared_names import told_apart
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -120,15 +121,19 @@ class Ratings:
         return found
 
 
-def ratings_of(answers: Iterable[Answer], facts: Mapping[str, Facts] | None = None, bad: int = 0) -> Ratings:
+def ratings_of(
+    answers: Iterable[Answer], facts: Mapping[str, Facts] | None = None, *, bad: int = 0, missing: int = 0
+) -> Ratings:
     """Arrays of a study's answers.
 
-    facts: of every question, by its id; answers to others are left out. Without it the answers' own columns tell.
-    Where a rater answered a question twice the first answer counts. bad: rows that the reader had to leave out.
+    facts: of every question, by its id; answers to others are left out. Without it the answers' own columns tell, and
+    questions that share a name are told apart by them. Where a rater answered a question twice the first answer counts.
+    bad, missing: rows that the reader had to leave out, and those without a score.
     """
     answers = list(answers)
-    dropped = Counter({"rows that cannot be read": bad})
+    dropped = Counter({"missing ratings": missing, "rows that cannot be read": bad})
     if facts is None:
+        answers = told_apart(answers)
         facts = _own_facts(answers)
     else:
         known = [answer for answer in answers if answer.question in facts]

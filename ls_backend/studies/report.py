@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from ls_backend.studies.report_figures import groups_section, methods_section, plain_interval, scores_section
+from ls_backend.studies.report_figures import groups_section, methods_section, plain_interval, scores_section, sparse
 from ls_backend.studies.report_human import human_section
 from ls_backend.studies.report_raters import agreement_section, raters_section
 from zgcore.evaluation import formats
@@ -71,8 +71,8 @@ def _notes(figures: Mapping[str, Any]) -> tuple[str, ...]:
     notes = [f"Left out: {formats.count(count)} {reason}." for reason, count in figures["dropped"].items()]
     if figures["answers_in_no_batch"]:
         notes.append(
-            f"{formats.count(figures['answers_in_no_batch'])} answers are in no batch of raters and in none of the "
-            "shares: the study asked for fewer, or too few questions have as many."
+            f"{formats.plural(figures['answers_in_no_batch'], 'answer')} left out of the average of batches: more than "
+            f"the study asked for, or in a batch {sparse(figures)}. Agreement and the shares of all answers have them."
         )
     if figures["images"] is None:
         notes.append(

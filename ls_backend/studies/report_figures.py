@@ -45,15 +45,20 @@ def scores_section(figures: Mapping[str, Any]) -> Section:
         "How often each score was given, %",
         (Column("score", number=False), *(Column(name) for name, _ in sets), Column("the paper's study", PAPER_SIZE)),
         tuple(rows),
-        "Each batch of raters by itself, then the average of the batches, as in the paper. In brackets the 95% "
-        "interval of a bootstrap that draws whole images. The paper's figures are those it prints, of its own method, "
-        "photos and raters.",
+        "Each batch of raters by itself, then the average of the batches, as in the paper; a batch "
+        f"{sparse(figures)} is in no average. In brackets the 95% interval of a bootstrap that draws whole images. The "
+        "paper's figures are those it prints, of its own method, photos and raters.",
     )  # fmt: skip
     bars = [(name, _shares(one)) for name, one in sets] + [("the paper's study", list(paper.values()))]
     plot = Plot(
         "scores", "Scores", score_bars(bars, title="Scores"), "Shares of the scores; the numbers are in the table."
     )
     return Section("scores", "Scores", tables=(table, _batches(figures)), plots=(plot,))
+
+
+def sparse(figures: Mapping[str, Any]) -> str:
+    """Which batches are in no average, in words that follow "a batch"."""
+    return f"with under {figures['averaging']['least_share_of_largest_batch']:.0%} of the answers of the largest"
 
 
 def columns_of(figures: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:

@@ -11,7 +11,7 @@ from ls_backend.studies.aggregation import Aggregated, aggregate
 from ls_backend.studies.agreement import Alpha, krippendorff_alpha, score_table
 from ls_backend.studies.by_group import by_group, of_all
 from ls_backend.studies.comparison import Comparison, compare_all
-from ls_backend.studies.distribution import SCORES, Distribution
+from ls_backend.studies.distribution import SCORES, Distribution, whole_batches
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from ls_backend.studies.ratings import Ratings
 
 GROUPS: Final = ("size", "label_kind")
-SPARSE: Final = 0.1  # a batch of raters that answered less than this share of the questions is no batch
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,8 +27,8 @@ class Results:
     """raters: (r,) bool, whose answers these are. turn: (n,) batch of raters of each answer, -1 for those in no batch.
 
     overall: None where there is no answer. pooled: (4,) shares of all answers, whatever their batch. beyond: answers in
-    no batch. methods, groups: distributions by method, and by each of `GROUPS`. ordinal, nominal: alpha of all answers;
-    method_alpha: the ordinal one by method.
+    no batch, or in one too sparse for the average. methods, groups: distributions by method, and by each of `GROUPS`.
+    ordinal, nominal: alpha of all answers; method_alpha: the ordinal one by method.
     """
 
     raters: NDArray[np.bool_]
@@ -54,12 +53,13 @@ def results_of(ratings: Ratings, raters: NDArray[np.bool_], turn: NDArray[np.int
     table = score_table(question, score, len(ratings.questions), SCORES)
     methods, method = ratings.numbers("method")
     aggregated = aggregate(ratings.rater[kept], question, table, score)
+    overall = of_all(ratings, in_batch, turn, bootstrap)
     return Results(
         raters=raters,
         turn=turn,
-        overall=of_all(ratings, in_batch, turn, bootstrap),
+        overall=overall,
         pooled=table.sum(axis=0) / max(1, len(score)),
-        beyond=int(np.count_nonzero(kept & ~in_batch)),
+        beyond=len(score) - (overall.answers if overall else 0),
         ordinal=krippendorff_alpha(table, ratings.cluster, "ordinal", bootstrap),
         nominal=krippendorff_alpha(table, ratings.cluster, "nominal", bootstrap),
         methods=by_group(ratings, in_batch, turn, "method", bootstrap),
@@ -76,13 +76,12 @@ def results_of(ratings: Ratings, raters: NDArray[np.bool_], turn: NDArray[np.int
 def batches_of(ratings: Ratings, quota: int | None) -> NDArray[np.int32]:
     """(n,) which batch of raters each rated answer belongs to: the first to its question, the second ...; -1 for none.
 
-    quota: raters a question. Later answers than that, and batches that have less than `SPARSE` of the questions, count
-    in no average of batches: one answer more would weigh as much as a whole batch.
+    quota: raters a question. Later answers than that, and sparse batches (see `whole_batches`), count in no average of
+    batches: a few answers more would weigh as much as a whole batch.
     """
     turn = ratings.round(ratings.rated)
-    sizes = np.bincount(turn[turn >= 0])
-    full = sizes >= SPARSE * sizes.max(initial=0)  # falling, since a third answer comes after a second
-    last = int(np.count_nonzero(full)) if quota is None else min(quota, int(np.count_nonzero(full)))
+    whole = whole_batches(np.bincount(turn[turn >= 0]))  # the first ones, since a third answer comes after a second
+    last = int(np.count_nonzero(whole)) if quota is None else min(quota, int(np.count_nonzero(whole)))
     return np.where(turn < last, turn, -1)
 
 

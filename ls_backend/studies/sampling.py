@@ -7,20 +7,21 @@ Methods get equal shares of the questions. Within a method, segments that lie ne
 image are taken at equal steps from a random start (systematic sampling with implicit stratification: Cochran, Sampling
 Techniques, chapter 8). So each size has its share of the segments to within one question, images are spread evenly, and
 every segment has the same chance: means over the sample estimate means over the segments. `per_image` takes segments
-of crowded images out before that.
+of crowded images out before that, and of those that are left each size still has its share of all segments, as far as
+there are enough: which segments of an image stay depends on what was kept of the others.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args
 
 from ls_backend.studies.manifest import Size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 SIZES: Final[tuple[Size, ...]] = get_args(Size)
 MEDIUM, LARGE = 0.01, 0.1  # shares of the image from which on segments are medium, large
@@ -83,16 +84,52 @@ def sample(frame: Iterable[Candidate], questions: int | None, per_image: int | N
 
 
 def thinned(frame: Iterable[Candidate], per_image: int, seed: int) -> list[Candidate]:
-    """At most `per_image` of the candidates of each image: its methods in turns, sizes in proportion."""
+    """At most `per_image` of the candidates of each image, its methods in turns.
+
+    The sizes of a method's segments have the shares that they have without a limit, to within one or two, wherever
+    images with a choice can make up for those without.
+    """
     images: dict[str, dict[str, list[Candidate]]] = defaultdict(lambda: defaultdict(list))
     for candidate in frame:
         images[candidate.image][candidate.method].append(candidate)
-    kept = []
+    limits: dict[str, dict[str, int]] = defaultdict(dict)
     for image, methods in images.items():
         turns = shuffled(methods, seed, "turns", image)
-        for method, quota in equal_shares({method: len(methods[method]) for method in turns}, per_image).items():
-            kept += at_equal_steps(_by_stratum(methods[method], seed), quota, draw(seed, "thinning", image))
+        for method, limit in equal_shares({method: len(methods[method]) for method in turns}, per_image).items():
+            limits[method][image] = limit
+    kept: list[Candidate] = []
+    for method, by_image in sorted(limits.items()):
+        kept += _within_limits({image: images[image][method] for image in by_image}, by_image, seed)
     return kept
+
+
+def _within_limits(
+    images: Mapping[str, Sequence[Candidate]], limits: Mapping[str, int], seed: int
+) -> Iterator[Candidate]:
+    """So many candidates of each image, always of the size of which most is wanted for what images can still give.
+
+    Images that leave no choice come first, and those of many sizes last.
+    """
+    everything = [candidate for candidates in images.values() for candidate in candidates]
+    unlimited = at_equal_steps(_by_stratum(everything, seed), sum(limits.values()), draw(seed, "quotas"))
+    wanted = Counter(candidate.size for candidate in unlimited)
+    there = {image: Counter(candidate.size for candidate in images[image]) for image in images}
+    to_give = Counter[Size]()
+    for image, sizes in there.items():
+        to_give.update({size: min(count, limits[image]) for size, count in sizes.items()})
+
+    def choice(image: str) -> tuple[int, int, str]:
+        return len(there[image]) * (limits[image] < len(images[image])), draw(seed, "thinning", image), image
+
+    for image in sorted(images, key=choice):
+        left: dict[Size, list[Candidate]] = defaultdict(list)
+        for candidate in shuffled(images[image], seed, "segment", image, key=lambda one: one.segment):
+            left[candidate.size].append(candidate)
+        for _ in range(limits[image]):
+            size = max((size for size in SIZES if left[size]), key=lambda size: wanted[size] / to_give[size])
+            wanted[size] -= 1
+            yield left[size].pop()
+        to_give.subtract({size: min(count, limits[image]) for size, count in there[image].items()})
 
 
 def equal_shares(available: Mapping[str, int], total: int) -> dict[str, int]:

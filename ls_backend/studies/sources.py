@@ -6,7 +6,7 @@ import itertools
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ls_backend.exports.read_run import is_run
 from ls_backend.jobs.keys import path_of
@@ -165,7 +165,7 @@ def open_runs(
     """
     runs: dict[str, Run] = {}
     for name in names:
-        method, folder = _split(name)
+        method, folder = split_name(name)
         if method in runs:
             raise StudyError(f'two methods are called "{method}"; name them: FIRST=DIR SECOND=DIR')
         runs[method] = _open(method, folder, labels, reassigned_by)
@@ -175,7 +175,8 @@ def open_runs(
     return [run for method, run in runs.items() if methods is None or method in methods]
 
 
-def _split(name: str) -> tuple[str, Path]:
+def split_name(name: str) -> tuple[str, Path]:
+    """FOLDER or METHOD=FOLDER as method and folder."""
     method, equals, folder = name.partition("=")
     if equals and method and not Path(name).exists():
         return clean_text(method), Path(folder)
@@ -183,10 +184,18 @@ def _split(name: str) -> tuple[str, Path]:
     return clean_text(path.name or path.resolve().name), path
 
 
-def _open(method: str, folder: Path, labels: Labels, reassigned_by: str) -> Run:
+def run_kind(folder: Path) -> Literal["run", "evaluation"] | None:
+    """What wrote the folder: label or prelabel, or eval; None for neither."""
     if (folder / "segments.parquet").is_file():
+        return "evaluation"
+    return "run" if is_run(folder) else None
+
+
+def _open(method: str, folder: Path, labels: Labels, reassigned_by: str) -> Run:
+    kind = run_kind(folder)
+    if kind == "evaluation":
         return EvaluationRun(method, folder, reassigned_by if labels == "reassigned" else None)
-    if not is_run(folder):
+    if kind is None:
         raise StudyError(f"{folder} is no run: name a folder that zeroguide label, prelabel or eval wrote")
     if labels == "reassigned":
         raise StudyError(f"{folder} has no reassigned labels; they come from zeroguide eval, or take --score predicted")

@@ -40,6 +40,11 @@ def hashed(token: str) -> bytes:
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 
+def is_hash_of(kept: bytes, token: str) -> bool:
+    """Whether this is what is kept of the token; takes the same time whatever differs."""
+    return hmac.compare_digest(kept, hashed(token))
+
+
 def is_token(text: str) -> bool:
     """Whether a text can be a token at all."""
     return _TOKEN.fullmatch(text) is not None

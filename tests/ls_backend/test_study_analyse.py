@@ -16,6 +16,7 @@ from ls_backend.studies.analyse import analyse, figures_of
 from ls_backend.studies.answers import Answer, write_answers
 from ls_backend.studies.manifest import Rules, Source
 from ls_backend.studies.ratings import ratings_of
+from ls_backend.studies.report import study_report
 from tests.ls_backend.rating_studies import answers, honest, question, random, study
 from tests.zgcore.evaluation_runs import make_run
 from zgcore.errors import StudyError
@@ -33,16 +34,16 @@ def rounds(*batches):
 
 
 def test_each_batch_of_raters_alone_and_then_averaged():
-    found = figures(rounds(FIRST, SECOND, {"q1": 3}))
+    found = figures(rounds(FIRST, SECOND, {"q1": 3, "q3": 2}))  # the third has half the answers, which is enough
     assert [list(batch["distribution"].values()) for batch in found["batches"]] == [
-        [0.25, 0.25, 0.25, 0.25], [0.5, 0, 0, 0.5], [0, 0, 0, 1],
+        [0.25, 0.25, 0.25, 0.25], [0.5, 0, 0, 0.5], [0, 0, 0.5, 0.5],
     ]  # fmt: skip
-    assert found["distribution"] == pytest.approx({"0": 0.25, "1": 0.25 / 3, "2": 0.25 / 3, "3": 1.75 / 3}, abs=1e-6)
-    assert found["at_least"] == pytest.approx({"1": 0.75, "2": 2 / 3, "3": 1.75 / 3}, abs=1e-6)
-    assert found["mean"] == pytest.approx((1.5 + 1.5 + 3) / 3)
-    assert found["pooled"] == pytest.approx({"0": 3 / 9, "1": 1 / 9, "2": 1 / 9, "3": 4 / 9}, abs=1e-6)
+    assert found["distribution"] == pytest.approx({"0": 0.25, "1": 0.25 / 3, "2": 0.25, "3": 1.25 / 3}, abs=1e-6)
+    assert found["at_least"] == pytest.approx({"1": 0.75, "2": 2 / 3, "3": 1.25 / 3}, abs=1e-6)
+    assert found["mean"] == pytest.approx((1.5 + 1.5 + 2.5) / 3, abs=1e-6)
+    assert found["pooled"] == {"0": 0.3, "1": 0.1, "2": 0.2, "3": 0.4}
     assert found["answers_in_no_batch"] == 0
-    assert (found["answers"], found["questions"], found["raters"], found["images"]) == (9, 4, 3, None)
+    assert (found["answers"], found["questions"], found["raters"], found["images"]) == (10, 4, 3, None)
 
 
 def test_batches_go_by_the_time_of_answers():
@@ -61,6 +62,59 @@ def test_answers_beyond_the_batches_are_in_no_average():
     assert found["answers_in_no_batch"] == 2
     assert figures(table, quota=2)["answers_in_no_batch"] == 42
     assert found["pooled"]["3"] == pytest.approx(32 / 122, abs=1e-6)
+
+
+def test_a_batch_with_under_half_of_the_largest_is_in_no_average():
+    found = figures(rounds(FIRST, SECOND, {"q1": 3}))  # as a third of the average the one answer would make it 58% of 3
+    assert found["distribution"] == {"0": 0.375, "1": 0.125, "2": 0.125, "3": 0.375}
+    assert [batch["answers"] for batch in found["batches"]] == [4, 4]
+    assert (found["answers"], found["answers_in_no_batch"]) == (8, 1)
+    assert found["pooled"] == pytest.approx({"0": 3 / 9, "1": 1 / 9, "2": 1 / 9, "3": 4 / 9}, abs=1e-6)
+    assert found["averaging"] == {"least_share_of_largest_batch": 0.5}
+    assert "1 answer left out of the average of batches" in study_report(found).notes[0]
+    assert "a batch with under 50% of the answers of the largest." in study_report(found).notes[0]
+
+
+def test_a_batch_may_be_sparse_in_one_method_only():
+    ours, other = ({f"{name}{n}": n for n in range(4)} for name in ("ours", "other"))
+    table = [
+        replace(one, method=one.question[:-1]) for one in rounds({**ours, **other}, {**other, "ours0": 3})
+    ]  # the second batch has 5 of 8 answers, and of the method "ours" 1 of 4
+    found = figures(table)
+    assert found["methods"]["ours"]["distribution"] == dict.fromkeys("0123", 0.25)
+    assert [batch["answers"] for batch in found["methods"]["ours"]["batches"]] == [4]
+    assert [batch["answers"] for batch in found["methods"]["other"]["batches"]] == [4, 4]
+    assert found["distribution"] == {"0": 0.225, "1": 0.225, "2": 0.225, "3": 0.325}  # of 2 2 2 2 and 1 1 1 2
+    assert found["answers_in_no_batch"] == 0
+
+
+def test_a_batch_may_be_sparse_without_those_left_out():
+    table = [Answer("slow", f"q{n}", n, seconds=10) for n in range(4)]
+    table += [Answer("quick", f"q{n}", 0, seconds=1) for n in range(3)]
+    table.append(Answer("third", "q3", 3, seconds=10))
+    found = figures(table, rules=Rules(min_seconds=5, min_checks=1))
+    assert found["distribution"] == {"0": 0.5, "1": 0.125, "2": 0.125, "3": 0.25}
+    assert found["answers_in_no_batch"] == 0
+    assert len(found["exclusion"]["excluded"]) == 1
+    assert found["cleaned"]["distribution"] == dict.fromkeys("0123", 0.25)  # of the second batch one answer stays
+    assert (found["cleaned"]["answers"], found["cleaned"]["answers_in_no_batch"]) == (4, 1)
+    assert found["cleaned"]["pooled"] == {"0": 0.2, "1": 0.2, "2": 0.2, "3": 0.4}
+
+
+def test_methods_that_share_names_of_questions_are_both_there():
+    table = [
+        Answer(rater, f"q{n}", score, method=method, image=f"img{n}")
+        for rater in "AB" for n in range(4) for method, score in (("ours", 3), ("base", 1))
+    ]  # fmt: skip
+    found = figures(table)
+    assert (found["answers"], found["questions"], found["raters"], found["images"]) == (16, 8, 2, 4)
+    assert found["dropped"] == {}
+    assert found["distribution"] == {"0": 0, "1": 0.5, "2": 0, "3": 0.5}
+    assert {name: (one["answers"], one["mean"]) for name, one in found["methods"].items()} == {
+        "base": (8, 1), "ours": (8, 3),
+    }  # fmt: skip
+    (pair,) = found["comparisons"]
+    assert (pair["paired_by"], pair["images"], pair["win_rate"], pair["difference"]) == ("image", 4, 0, -2)
 
 
 def test_agreement_is_of_all_answers():
@@ -136,7 +190,7 @@ def test_the_command_on_a_table(tmp_path, capsys):
 
 def test_the_command_says_what_is_wrong(tmp_path, capsys):
     bad = tmp_path / "bad.csv"
-    bad.write_text("rater,question,score\na,q1,1\nb,q1,five\nc,q1,2\n")
+    bad.write_text("rater,question,score\na,q1,1\nb,q1,five\nc,q1,2\nd,q1,\ne,q1,NA\n")
     for arguments, what in (
         ([], "name a study, or a table with --answers"),
         (["--answers", str(tmp_path / "none.csv")], "cannot be read"),
@@ -146,8 +200,12 @@ def test_the_command_says_what_is_wrong(tmp_path, capsys):
         assert main(["study", "analyse", *arguments]) == 2
         assert what in capsys.readouterr().err
     assert main(["study", "analyse", "--answers", str(bad), "--skip-bad", "--out", str(tmp_path / "out")]) == 0
-    assert "left out: line 3: score is 'five'" in capsys.readouterr().out
-    assert json.loads((tmp_path / "out" / "figures.json").read_text())["dropped"] == {"rows that cannot be read": 1}
+    told = capsys.readouterr().out
+    assert "left out: line 3: score is 'five'" in told
+    assert "Left out: 2 missing ratings." in told
+    found = json.loads((tmp_path / "out" / "figures.json").read_text())
+    assert found["dropped"] == {"missing ratings": 2, "rows that cannot be read": 1}
+    assert found["answers"] == 2
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from ls_backend.studies import answers as module
 from ls_backend.studies.answers import Answer, as_score, moment, read_answers, write_answers
+from ls_backend.studies.crowd_csv import crowd_answers
 from zgcore.errors import StudyError
 
 TWO = [Answer("ann", "q1", 3), Answer("bob", "q1", 0)]
@@ -84,6 +85,33 @@ def test_bad_rows_are_named_or_counted(tmp_path, row, why):
     assert [answer.rater for answer in table.answers] == ["ann\nlee", "bob"]
     assert table.skipped == 1
     assert table.bad[0][0] == 4
+
+
+@pytest.mark.parametrize("cell", ["", "  ", '""', "NA", "n/a", "NaN", "<NA>", "null", "*", ".", " . "])
+def test_a_row_without_a_score_is_a_missing_rating(tmp_path, cell):
+    path = tmp_path / "answers.csv"
+    path.write_text(f"rater,question,score,seconds\nann,q1,3,\nann,q2,{cell},soon\n,q3,{cell},\n,,,\nbob,q1,0,\n")
+    for skip_bad in (False, True):
+        table = read_answers(path, skip_bad=skip_bad)
+        assert table.answers == TWO
+        assert (table.missing, table.skipped, table.bad) == (2, 0, [])  # the row of nothing is no rating
+
+
+def test_a_platforms_table_counts_missing_ratings_too(tmp_path):
+    path = tmp_path / "platform.csv"
+    path.write_text("rater,question,score\nann,q1,3\nann,q2,\nbob,q1,five\n")
+    answers, unread = crowd_answers(path)
+    assert ([(one.rater, one.score) for one in answers], unread) == ([("ann", 3)], 2)
+
+
+@pytest.mark.parametrize("cell", ["4", "-1", "2.5", "two", "none", "-", "0|1", "inf", "**", ".."])
+def test_a_wrong_score_is_no_missing_one(tmp_path, cell):
+    path = tmp_path / "answers.csv"
+    path.write_text(f"rater,question,score\nann,q1,3\nann,q2,{cell}\nbob,q1,0\n")
+    with pytest.raises(StudyError, match=r"line 3: score is .*, and should be 0, 1, 2 or 3"):
+        read_answers(path)
+    table = read_answers(path, skip_bad=True)
+    assert (table.answers, table.missing, table.skipped) == (TWO, 0, 1)
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,25 @@ def test_what_is_dropped_is_counted(study):
     }
 
 
+def test_who_lost_a_place_only_fills_up(study):
+    """Of q1 the three who kept their places count, though d was first; of q3 there are two, and d is the third."""
+    answers = [raw("d", "q1", 0, 1, spare=True), raw("d", "q3", 0, 1, spare=True), raw("e", "q3", 0, 2, spare=True)]
+    answers += [raw(who, "q1", 3, minute) for minute, who in enumerate("abc", start=10)]
+    answers += [raw(who, "q3", 2, minute) for minute, who in enumerate("ab", start=20)]
+    found = collect(study, answers)
+    assert [name for _, name in found.raters] == ["d", "a", "b", "c"]
+    assert rows(found) == [
+        ("q1", "2", 3),
+        ("q1", "3", 3),
+        ("q1", "4", 3),
+        ("q3", "2", 2),
+        ("q3", "3", 2),
+        ("q3", "1", 0),
+    ]
+    assert found.dropped == {"beyond the number of raters a question": 2}  # d of q1, e of q3
+    assert found.complete == 2
+
+
 def test_people_of_two_sources_are_two_people(study):
     answers = [raw("1", "q1", 3), dataclasses.replace(raw("1", "q1", 2, 1), source="label-studio")]
     assert rows(collect(study, answers)) == [("q1", "1", 3), ("q1", "2", 2)]
@@ -73,7 +92,7 @@ def test_people_of_two_sources_are_two_people(study):
 
 def test_times_that_are_none(study):
     answers = [
-        dataclasses.replace(raw("a", f"q{n}", 1), seconds=s) for n, s in ((1, "x"), (2, -1), (3, "2.5"), (4, None))
+        dataclasses.replace(raw("a", f"q{n}", 1), seconds=s) for n, s in ((1, "x"), (2, -1), (3, "2.5"), (4, 10**400))
     ]
     assert [one.seconds for one in collect(study, answers).answers] == [None, None, 2.5, None]
 
@@ -85,6 +104,8 @@ def test_times_that_are_none(study):
         ("2026-01-01T12:00:00.5+02:00", "2026-01-01T10:00:00.500+00:00"),
         ("2026-01-01 10:00", "2026-01-01T10:00:00.000+00:00"),
         ("yesterday", ""),
+        ("0001-01-01T00:00:00+14:00", ""),  # in UTC it would be in the year 0
+        ("9999-12-31T23:59:59-01:00", ""),
         ("", ""),
     ],
 )
@@ -176,3 +197,69 @@ def test_answers_of_the_page(tmp_path, capsys):
     assert [one.score for one in answers[2:]] == [2, 3] * 4
     names = [line.split(",") for line in (made.root / "raters.csv").read_text().splitlines()]
     assert sorted(names[1:], key=lambda row: row[2]) == [["1", "page", "2"], ["2", "page", "3"]]
+
+
+def answered(made, database, rater, score):
+    """The rater takes the first batch and answers all of it."""
+    store = PageStore(database)
+    store.take(rater)
+    for question in made.questions:
+        store.answer(rater, question.id, f"key-{question.id}", score, 2.5)
+
+
+def test_answers_beyond_the_quota_are_counted(tmp_path, capsys):
+    """Three may answer; the second was not heard of and lost the place to the third, and answered late all the same."""
+    made = make_study(tmp_path / "study", batches=1, raters=2, pictures=False)
+    with Database(made) as database:
+        People(database).add(3)
+        answered(made, database, 1, 1)
+        assert PageStore(database).take(2).batch == 1
+        assert PageStore(database, abandoned_s=-1.0).take(3).batch == 1
+        for rater in (2, 3):
+            for question in made.questions:
+                PageStore(database).answer(rater, question.id, f"key-{question.id}", rater, 2.5)
+    assert cli.main(["study", "collect", str(made.root), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["answers"], found["complete"]) == (10, 5)
+    assert found["dropped"] == {"beyond the number of raters a question": 5}
+    assert {one.score for one in read_answers(made.answers).answers} == {1, 3}
+
+
+def test_answers_that_are_there_are_not_lost(tmp_path, capsys):
+    made = make_study(tmp_path / "study", batches=1, pictures=False)
+    table = tmp_path / "ann.csv"
+    table.write_text("rater,question,score\nann,q00001,2\n")
+    assert cli.main(["study", "collect", str(made.root), "--from", str(table)]) == 0
+    before = made.answers.read_bytes()
+    with Database(made) as database:  # a page that nobody has answered on
+        People(database).add(1)
+        capsys.readouterr()
+        assert cli.main(["study", "collect", str(made.root)]) == 2
+        assert "answers.csv has answers already; they stay" in capsys.readouterr().err
+        assert made.answers.read_bytes() == before
+        answered(made, database, 1, 3)
+    assert cli.main(["study", "collect", str(made.root)]) == 2
+    assert (
+        "other sources, which would be lost; name all sources: --from FILE.csv --from page" in capsys.readouterr().err
+    )
+    assert made.answers.read_bytes() == before
+    table.write_text("rater,question,score\nann,q99999,2\n")  # of another study
+    assert cli.main(["study", "collect", str(made.root), "--from", str(table)]) == 2
+    assert made.answers.read_bytes() == before
+    table.write_text("rater,question,score\nann,q00001,2\n")
+    assert cli.main(["study", "collect", str(made.root), "--from", str(table), "--from", "page"]) == 0
+    assert [(one.question, one.score) for one in read_answers(made.answers).answers] == [
+        ("q00001", 3), ("q00001", 2), ("q00002", 3), ("q00003", 3), ("q00004", 3), ("q00005", 3),
+    ]  # fmt: skip
+    assert cli.main(["study", "collect", str(made.root), "--from", "page"]) == 0  # by name one source alone will do
+    assert len(read_answers(made.answers).answers) == 5
+
+
+def test_collecting_nothing_twice(tmp_path, capsys):
+    made = make_study(tmp_path / "study", batches=1, pictures=False)
+    with Database(made) as database:
+        People(database).add(1)
+    for _ in range(2):
+        assert cli.main(["study", "collect", str(made.root)]) == 0
+        assert "0 of 15 answers by 0 raters" in capsys.readouterr().out
+    assert read_answers(made.answers).answers == []

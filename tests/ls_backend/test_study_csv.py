@@ -33,9 +33,10 @@ def export(folder, path, *arguments):
         return list(csv.DictReader(file))
 
 
-def collect(folder, path, capsys):
+def collect(folder, path, capsys, *more):
     capsys.readouterr()
-    assert cli.main(["study", "collect", str(folder), "--from", str(path), "--json"]) == 0
+    sources = [part for table in (path, *more) for part in ("--from", str(table))]
+    assert cli.main(["study", "collect", str(folder), *sources, "--json"]) == 0
     return json.loads(capsys.readouterr().out)
 
 
@@ -106,14 +107,43 @@ def test_a_platforms_results_come_back(folder, tmp_path, capsys):
 
 def test_a_plain_table_comes_back(folder, tmp_path, capsys):
     table = tmp_path / "answers.csv"
-    table.write_text("question;rater;score\nq0001;ann;2\nq0001;bob;9\nq0002;ann;0\nq9999;ann;1\nq0001;ann;3\n")
+    table.write_text(
+        "question;rater;score\nq0001;ann;2\nq0001;bob;9\nq0002;ann;0\nq9999;ann;1\nq0001;ann;3\nq0003;ann;\nq0003;bob;NA\n"
+    )
     found = collect(folder, table, capsys)
     assert (found["answers"], found["raters"]) == (2, 1)
     assert found["dropped"] == {
         "by a rater who had answered the question before": 1,
         "in rows that cannot be read": 1,
         "of questions that are not in the study": 1,
+        "without a score from 0 to 3": 2,
     }
+
+
+def test_a_worker_is_one_person_in_all_downloads(folder, tmp_path, capsys):
+    """Ann's first answer is in both tables; bob is written with a space in one of them."""
+    first, second = tmp_path / "monday.csv", tmp_path / "tuesday.csv"
+    first.write_text("rater,question,score\nann,q0001,2\nbob,q0001,1\n")
+    second.write_text("rater,question,score\nann,q0001,2\nann,q0002,3\n bob ,q0002,0\n")
+    found = collect(folder, first, capsys, second)
+    assert (found["answers"], found["raters"], found["complete"]) == (4, 2, 0)
+    assert found["dropped"] == {"by a rater who had answered the question before": 1}
+    with (folder / "answers.csv").open(encoding="utf-8") as file:
+        rows = [(row["rater"], row["question"], row["score"]) for row in csv.DictReader(file)]
+    assert rows == [("1", "q0001", "2"), ("2", "q0001", "1"), ("1", "q0002", "3"), ("2", "q0002", "0")]
+    assert (folder / "raters.csv").read_text() == "rater,source,name\n1,csv,ann\n2,csv,bob\n"
+
+
+def test_a_worker_is_one_person_in_all_results_of_a_platform(folder, tmp_path, capsys):
+    head = "WorkerId,AssignmentStatus,Input.question_1,Answer.score_1\n"
+    first, second = tmp_path / "one.csv", tmp_path / "two.csv"
+    first.write_text(head + "W1,Approved,q0001,2\nW2,Approved,q0001,1\n")
+    second.write_text(head + "W1 ,Approved,q0001,3\n W2,Approved,q0001,1\nW3,Approved, q0001,0\n")
+    found = collect(folder, first, capsys, second)
+    assert (found["answers"], found["raters"], found["complete"]) == (3, 3, 1)
+    assert found["dropped"] == {"by a rater who had answered the question before": 2}
+    with (folder / "answers.csv").open(encoding="utf-8") as file:
+        assert [row["score"] for row in csv.DictReader(file)] == ["2", "1", "0"]
 
 
 def test_without_a_source_it_says_what_to_do(folder, capsys):

@@ -74,6 +74,13 @@ def test_gold_by_the_truth(run, tmp_path, capsys):
     }
 
 
+def test_a_study_is_not_made_in_an_evaluation(run, capsys):
+    before = sorted(run.rglob("*"))
+    assert cli.main(["study", "create", str(run), "--out", str(run), "--gold", "0"]) == 2
+    assert "is a run; choose another folder" in capsys.readouterr().err
+    assert sorted(run.rglob("*")) == before
+
+
 def test_pure_and_whole_segments(run):
     found = {image.name: pure_segments(image) for image in read_scored(run)}
     assert found == {

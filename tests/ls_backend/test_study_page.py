@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -16,9 +17,11 @@ from ls_backend.studies.manifest import load_study
 from ls_backend.studies.page_database import Database
 from ls_backend.studies.page_guard import MAX_BODY
 from ls_backend.studies.page_reader import read_page_answers
+from ls_backend.studies.page_server import create_page_app
+from ls_backend.studies.page_settings import PageSettings
 from ls_backend.studies.tokens import handle
 from tests.ls_backend.study_load import drive
-from tests.ls_backend.studying import SERVER_ONLY, Rater, links, make_study, study_server
+from tests.ls_backend.studying import ROOT, SERVER_ONLY, Rater, links, make_study, study_server
 from zgcore.errors import StudyError
 
 HOSTILE = ["</script><img src=x onerror=alert(1)>", "\"'&<b>", "\u202eabc\u0000\ufffe", "a" * 5000]
@@ -80,6 +83,39 @@ def test_the_session_is_the_browsers_own(served):
         assert part in cookie + ";"
     assert links(root)[3] not in cookie
     assert json.loads(content) == {"organiser": False}
+
+
+def test_pictures_of_a_study_under_a_relative_path(tmp_path, monkeypatch):
+    make_study(tmp_path / "study", batches=1)
+    monkeypatch.chdir(tmp_path)
+    app = create_page_app(load_study(Path("study")), PageSettings())
+    parts = app.extensions["study"]
+    try:
+        monkeypatch.chdir("/")
+        rater = app.test_client()
+        assert rater.post("/enter", json={"token": parts.people.add(3)[1]}).status_code == 200
+        question = rater.post("/batch", json={}).json["batch"]["questions"][1]["id"]
+        picture = rater.get(f"/pictures/{question}")
+        assert (picture.status_code, picture.data) == (200, (tmp_path / "study/pictures/picture-1.jpg").read_bytes())
+        name = min(parts.page.examples)
+        example = rater.get(f"/instruction/{name}")
+        assert (example.status_code, example.data) == (200, (tmp_path / "study/instruction" / name).read_bytes())
+        for path in ("study/pictures/picture-1.jpg", f"study/instruction/{name}"):
+            (tmp_path / path).unlink()
+        for path in (f"/pictures/{question}", f"/instruction/{name}"):
+            gone = rater.get(path)
+            assert (gone.status_code, gone.json["error"]) == (404, "the picture is missing")
+    finally:
+        parts.close()
+
+
+def test_serve_takes_a_relative_path(tmp_path):
+    make_study(tmp_path / "study", batches=1)
+    relative = os.path.relpath(tmp_path / "study", ROOT)  # where the server is started
+    with study_server(relative, "--raters", "3") as (_, url):
+        rater = Rater(url, links(tmp_path / "study")[1])
+        questions = rater.batch()["batch"]["questions"]
+        assert [rater.ask("GET", f"pictures/{one['id']}")[0] for one in questions] == [200] * 5
 
 
 def test_without_a_link_there_is_nothing_and_wrong_ones_look_alike(served):
@@ -392,6 +428,7 @@ def test_wrong_use_names_the_cure(tmp_path):
     make_study(tmp_path, pictures=False)
     result = runner.invoke(serve, [str(tmp_path), "--port", "0", "--raters", "2"])
     assert "set --raters to 3 or more" in str(result.exception)
+    assert not (tmp_path / "answers.sqlite").exists()  # which would be a page that answers can be collected from
     result = runner.invoke(serve, [str(tmp_path), "--raters", "3", "--public-url", "example.org"])
     assert result.exit_code == 2
     assert "http://localhost:8080" in result.output

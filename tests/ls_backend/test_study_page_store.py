@@ -5,7 +5,9 @@ from collections import Counter
 
 import pytest
 
+from ls_backend.studies import page_store
 from ls_backend.studies.answers import Answer
+from ls_backend.studies.attention import RECENT, too_fast
 from ls_backend.studies.manifest import load_study
 from ls_backend.studies.page_database import Database
 from ls_backend.studies.page_people import MOST_SESSIONS, People
@@ -95,16 +97,61 @@ def test_answers_of_others_batches_are_refused(database):
     assert database.rows("SELECT * FROM answers") == []
 
 
-def test_seconds_on_the_page_are_at_most_those_since_the_batch_was_taken(database):
+def test_seconds_of_a_batch_are_together_at_most_those_since_it_was_taken(database, monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr(page_store.time, "time", lambda: now[0])
     store = PageStore(database)
     store.take(1)
-    store.answer(1, "q00001", "key-0001", 1, 5000.0)
-    age(database, 1, 1, 100.0)
-    store.answer(1, "q00002", "key-0002", 1, 0.0)
-    seconds, waited = zip(*database.rows("SELECT seconds, waited FROM answers ORDER BY id"), strict=True)
-    assert 0 <= seconds[0] < 60
-    assert seconds[1] == 0
-    assert 100 <= waited[1] < 160
+
+    def said(after, question, seconds):
+        """What is kept of so many seconds, claimed so long after the answer before."""
+        now[0] += after
+        key = f"key-{now[0]}-{seconds}"
+        assert store.answer(1, question, key, 1, seconds) == "stored"
+        kept = store.latest(1)[question][1]
+        assert store.answer(1, question, key, 1, 5000.0) == "stored"  # sent again: nothing is added up twice
+        return kept
+
+    assert said(20, "q00001", 15) == 15
+    assert said(0, "q00002", 15) == 5  # one wait is not everybody's
+    assert said(0, "q00003", 15) == 0
+    assert said(10, "q00001", 40) == 25  # another look: 30 s in all, of which 5 went to the second
+    assert said(0, "q00001", 8) == 8
+    assert said(0, "q00003", 20) == 17  # 30 - 8 - 5
+    now[0] -= 100  # a clock that was set back
+    assert said(0, "q00004", 1) == 0
+    assert database.rows("SELECT spent, answered FROM places") == [(8 + 5 + 17, 4)]
+
+
+def test_the_rule_of_speed_is_not_beaten_by_one_wait(tmp_path, monkeypatch):
+    study = make_study(tmp_path, batches=1, size=37, pictures=False)
+    now = [1000.0]
+    monkeypatch.setattr(page_store.time, "time", lambda: now[0])
+    with Database(study) as database:
+        People(database).add(3)
+        store = PageStore(database)
+        for rater, claimed in ((1, 20.0), (2, 3.0)):
+            store.take(rater)
+            now[0] += 20
+            for question in study.questions:
+                now[0] += 0.25 if rater == 1 else 3.0
+                store.answer(rater, question.id, "key-00001", 0, claimed)
+        medians = {one.number: one.seconds for one in progress(database).raters}
+        recent = store.last_seconds(1, RECENT)
+    assert medians[1] == 0.25  # 20 s go to the first, and each other has what went by since
+    assert medians[2] == 3.0
+    assert too_fast(recent, study.settings.rules)
+
+
+def test_answers_that_waited_offline_keep_their_seconds(database, monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr(page_store.time, "time", lambda: now[0])
+    store = PageStore(database)
+    store.take(1)
+    now[0] += 61
+    for question in database.study.batches[1]:
+        store.answer(1, question.id, "key-00001", 2, 12.0)
+    assert {seconds for _, seconds in store.latest(1).values()} == {12.0}
 
 
 def test_an_abandoned_place_is_given_away_and_its_answers_stay(database):
@@ -170,7 +217,7 @@ def test_a_rater_gets_at_most_the_batches_that_are_allowed(database):
     assert store.take(2).batch == 1
 
 
-def test_raters_who_lost_their_place_only_fill_up(database):
+def test_all_answers_are_read_and_those_of_lost_places_last(database):
     store = PageStore(database, abandoned_s=600)
     for rater in (1, 2, 3):
         store.take(rater)
@@ -185,8 +232,10 @@ def test_raters_who_lost_their_place_only_fill_up(database):
     for rater, question in ((2, "q00001"), (3, "q00001"), (4, "q00001"), (2, "q00003")):
         store.answer(rater, question, f"key-{question}", rater - 1, 1.0)
     found = read_page_answers(database.study)
-    assert [(one.rater, one.score) for one in found if one.question == "q00001"] == [("2", 1), ("3", 2), ("4", 3)]
-    assert [(one.rater, one.score) for one in found if one.question == "q00003"] == [("1", 0), ("2", 1)]
+    told = [(one.rater, one.score, one.spare) for one in found if one.question == "q00001"]
+    assert told == [("2", 1, False), ("3", 2, False), ("4", 3, False), ("1", 0, True)]  # the last is one too many
+    told = [(one.rater, one.score, one.spare) for one in found if one.question == "q00003"]
+    assert told == [("2", 1, False), ("1", 0, True)]
     assert [one.question for one in found] == sorted(one.question for one in found)
     assert all(isinstance(one, Answer) and one.answered_at.endswith("+00:00") and one.seconds <= 1 for one in found)
 

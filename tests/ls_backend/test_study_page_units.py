@@ -7,11 +7,11 @@ import pytest
 from ls_backend.studies.attention import RECENT, checks, missed, too_fast
 from ls_backend.studies.manifest import Rules
 from ls_backend.studies.page_database import Database
-from ls_backend.studies.page_links import have_links
+from ls_backend.studies.page_links import have_links, wanted_raters
 from ls_backend.studies.page_people import People
 from ls_backend.studies.page_settings import PageSettings
 from ls_backend.studies.rate_limit import MOST_BUCKETS, RateLimit
-from ls_backend.studies.tokens import handle, hashed, is_token, new_token, read_links, write_links
+from ls_backend.studies.tokens import handle, hashed, is_hash_of, is_token, new_token, read_links, write_links
 from tests.ls_backend.studying import make_study
 from zgcore.errors import StudyError
 
@@ -23,6 +23,10 @@ def test_tokens_are_long_and_never_the_same():
     assert not any(map(is_token, ("", "a" * 31, "a" * 33, "a" * 31 + "/", "a" * 31 + "\n", "ä" * 32)))
     assert hashed("a") != hashed("b")
     assert len(hashed("\ud800")) == 32  # whatever somebody sends
+    assert is_hash_of(hashed("a"), "a")
+    assert not is_hash_of(hashed("a"), "b")
+    assert not is_hash_of(b"", "")
+    assert not is_hash_of(hashed("a")[:-1], "a")
 
 
 def test_names_differ_by_rater_question_and_study():
@@ -72,6 +76,23 @@ def test_links_stay_when_raters_are_added_and_end_when_renewed(tmp_path):
         assert (len(renewed.fresh), renewed.lost) == (5, 0)
         assert people.enter(tokens[1]) is None
         assert people.enter(read_links(path)[1])[0] == 1
+
+
+def test_only_links_that_are_ours_and_let_in_are_kept(tmp_path):
+    with Database(make_study(tmp_path, pictures=False)) as database:
+        people = People(database)
+        tokens = people.add(3)
+        assert people.valid({**tokens, 2: tokens[1], 9: tokens[3]}) == {n: tokens[n] for n in (0, 1, 3)}
+        assert [people.enter(tokens[n])[0] for n in range(4)] == [0, 1, 2, 3]
+
+
+def test_so_many_raters_are_wanted(tmp_path):
+    study = make_study(tmp_path, pictures=False)  # three a question
+    assert [wanted_raters(study, raters) for raters in (None, 3, 12)] == [3, 3, 12]
+    assert [wanted_raters(study, raters, 5) for raters in (None, 2, 7)] == [5, 5, 7]
+    for raters, there in ((2, 0), (2, 1), (None, 2)):
+        with pytest.raises(StudyError, match="set --raters to 3 or more"):
+            wanted_raters(study, raters, there)
 
 
 def test_a_bucket_fills_at_its_rate():

@@ -82,6 +82,38 @@ def test_at_most_k_of_an_image():
     assert counts(sample(crowded + rest, None, 3, 0), "image") == {"crowd": 3} | {f"other{n}": 1 for n in range(10)}
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_sizes_keep_their_share_where_images_are_limited(seed):
+    """30 images of 4 large, 2 medium and 2 small segments: of 60 and of 20, a half and two quarters."""
+    everything = frame(range(30), ("large",) * 4 + ("medium",) * 2 + ("small",) * 2)
+    for questions, of_sizes in ((None, (15, 15, 30)), (20, (5, 5, 10))):
+        chosen = sample(everything, questions, 2, seed)
+        assert counts(chosen, "size") == dict(zip(("small", "medium", "large"), of_sizes, strict=True))
+        assert max(counts(chosen, "image").values()) <= 2
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_images_with_a_choice_make_up_for_those_without(seed):
+    """Ten images of one small segment and ten of eight large ones and two small ones: 80 large, 30 small.
+
+    30 are kept with two an image, 8.18 of them small by their share; ten small ones have no alternative. So no small
+    one is taken from the others, and 20 large ones are left.
+    """
+    everything = frame(range(10), ("small",)) + frame(range(10, 20), ("large",) * 8 + ("small",) * 2)
+    assert counts(thinned(everything, 2, seed), "size") == {"small": 10, "large": 20}
+    # of 25 images with four small and one large segment each, and 25 with large ones: 100 of 250 are small, 40 of 100
+    mixed = frame(range(25), ("small",) * 4 + ("large",)) + frame(range(25, 50), ("large",) * 5)
+    assert counts(thinned(mixed, 2, seed), "size") == {"small": 40, "large": 60}
+
+
+def test_a_size_that_is_rare_has_its_chance_where_images_are_limited():
+    """One of 20 segments is small, and four are kept: it is among them in one of five studies."""
+    everything = frame(range(4), ("large",) * 5)
+    everything[0] = segment(0, 0, "small")
+    found = sum("small" in counts(sample(everything, None, 1, seed), "size") for seed in range(400))
+    assert 48 <= found <= 112  # 80 expected; four standard deviations of 8
+
+
 def test_the_limit_of_an_image_is_shared_by_its_methods():
     everything = [segment("one", number, method="a") for number in range(5)] + [segment("one", 0, method="b")]
     assert counts(thinned(everything, 4, 0), "method") == {"a": 3, "b": 1}
