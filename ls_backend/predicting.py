@@ -156,18 +156,18 @@ class Predictor:
                 making.shown.cancel()
 
     def _image(self, reference: str) -> Making:
-        """In a fetching thread: the image's regions from the cache, from who is at it already, or from the model."""
+        """In a fetching thread: the image's regions from who is at it already, from the cache, or from the model."""
         with self._metrics.stage("fetch"):
             data = self._fetcher.fetch(reference)
         key = image_key(data, self.version)
-        if (known := self._known(key)) is not None:
-            done: Future[Shown] = Future()
-            done.set_result(known)
-            return Making(key, done)
-        with self._lock:
+        with self._lock:  # what is in work goes into the cache before it is forgotten: it is found in one of the two
             if (found := self._in_work.get(key)) is not None:
                 found.waiting += 1
                 return found
+            if (known := self._known(key)) is not None:
+                done: Future[Shown] = Future()
+                done.set_result(known)
+                return Making(key, done)
             making = self._in_work[key] = Making(key, self._inference.submit(self._make, key, data))
         making.shown.add_done_callback(lambda _: self._forget(making))
         return making
