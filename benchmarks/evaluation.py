@@ -11,6 +11,7 @@ from pathlib import Path
 
 from zgcore.evaluation.report import write_overview
 from zgcore.evaluation.report_run import Run, open_run
+from zgcore.evaluation.run_settings import set_apart, written
 
 OUT = Path(__file__).parent / "evaluation"
 FIRST = ("full", "no-merge", "no-subtraction", "crop", "oracle", "saliency-output", "saliency-weights")
@@ -18,12 +19,18 @@ DATA = "folder:photos"  # the reader's own copy; where ours lay says nothing
 
 
 def finished(folder: Path) -> tuple[list[Path], list[Path]]:
-    """Folders of runs, the method and its ablations first, and folders of sweeps. What still runs is left out."""
+    """Folders of runs, the method and its ablations first, those with settings of their own behind them, and folders
+    of sweeps. What still runs is left out.
+    """
     runs = [path.parent for path in folder.glob("*/summary.json") if (path.parent / "run.json").exists()]
-    place = {name: number for number, name in enumerate(FIRST)}
-    runs.sort(key=lambda run: (place.get(open_run(run).info.predictor, len(FIRST)), run.name))
+    runs.sort(key=_place)
     sweeps = sorted(path.parent for path in folder.glob("*/sweep.json"))
     return runs, [sweep for sweep in sweeps if all((run / "summary.json").exists() for run in runs_of(sweep))]
+
+
+def _place(run: Path) -> tuple[bool, int, str]:
+    info = open_run(run).info
+    return bool(set_apart(info)), FIRST.index(info.predictor) if info.predictor in FIRST else len(FIRST), run.name
 
 
 def runs_of(sweep: Path) -> list[Path]:
@@ -32,8 +39,9 @@ def runs_of(sweep: Path) -> list[Path]:
 
 def command(run: Run) -> str:
     info = run.info
+    settings = "".join(f" --set {'='.join(written(*setting))}" for setting in set_apart(info).items())
     return (
-        f"zeroguide eval --data {DATA} --preset {info.preset} --predictor {info.predictor}{_tgq(run)} "
+        f"zeroguide eval --data {DATA} --preset {info.preset} --predictor {info.predictor}{settings}{_tgq(run)} "
         f"--sentence-model {info.sentence_model} --out runs/{run.path.name}"
     )
 

@@ -169,6 +169,7 @@ def sweep(ctx: click.Context, /, param: str, **values: Any) -> int:
 
     Stop with Ctrl-C and run the same command again to go on.
     """
+    from ls_backend.eval_runs import runs_of
     from ls_backend.eval_sweep import Sweep
 
     _start_logging(values)
@@ -176,12 +177,15 @@ def sweep(ctx: click.Context, /, param: str, **values: Any) -> int:
     progress, shown = streams(False)
     found = Sweep.parse(param)
     options = _options(ctx, values)
+    runs = runs_of([
+        replace(options, out=options.out / name, **found.options(value, options.settings))
+        for name, value in zip(found.runs, found.values, strict=True)
+    ])  # fmt: skip
     found.write(options.out)
     summaries = []
-    for name, value in zip(found.runs, found.values, strict=True):
-        line(progress, name, "bold")
-        changed = replace(options, out=options.out / name, **found.options(value, options.settings))
-        summaries.append((name, make(changed.run(), workers, progress)))
+    for run in runs:
+        line(progress, run.root.name, "bold")
+        summaries.append((run.root.name, make(run, workers, progress)))
     show(summaries, shown)
     from zgcore.evaluation.report import write_sweep_report
 
@@ -221,6 +225,8 @@ def _options(ctx: click.Context, values: dict[str, Any]) -> EvalOptions:
 
 def _start_logging(values: dict[str, Any]) -> None:
     logging.basicConfig(level=values.pop("log_level").upper(), format="%(levelname)s %(name)s: %(message)s")
+    for library in ("matplotlib", "PIL"):  # they tell of every font and chunk
+        logging.getLogger(library).setLevel(logging.WARNING)
 
 
 def _refuse_misplaced(ctx: click.Context) -> None:

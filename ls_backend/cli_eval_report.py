@@ -88,20 +88,27 @@ def compare(run_a: Path, run_b: Path, out: Path | None) -> None:
 def human(run: Path, scores: Path, by: str, method: str | None) -> None:
     """Add the figures that people verified, IoU_h>=k and recall_h>=k, to a run's summary and report.
 
+    The scores are kept in RUN, so later reports have these figures too. Where raters saw a sample of the images, the
+    figures are of those images.
+
     \b
     Example:
       zeroguide eval human runs/full --scores study/analysis/scores.csv
     """
     from ls_backend.eval_ratings import read_ratings
     from ls_backend.eval_table import human_table
+    from zgcore.evaluation.human import human_notes
     from zgcore.evaluation.records import read_run, read_summary
     from zgcore.evaluation.runner import summarise_run
 
     _, shown = streams(False)
-    if by not in read_summary(run):
+    if read_summary(run).get(by) is None:
         raise click.UsageError(f"{run} has no reassignment by {by}, so --scores cannot be of one; see --by")
     methods = (run.resolve().name, read_run(run).predictor) if method is None else (method,)
-    shown.print(human_table(summarise_run(run, read_ratings(scores, methods), (by,))))
+    summary = summarise_run(run, {by: read_ratings(scores, methods)})
+    shown.print(human_table(summary))
+    for note in human_notes(summary["human"]):
+        line(shown, f"note: {printable(note)}", "yellow")
     finish(run, shown)
 
 

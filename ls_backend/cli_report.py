@@ -213,7 +213,7 @@ class Watcher:
         if status == "failed":
             line(self.to, f"[{self.seen}/{self.total}] failed: {printable(error or '')}", "red")
         elif not self.to.is_terminal:
-            what = f"{segments} segments" if status == "done" else "kept"
+            what = f"{segments} segment{'' if segments == 1 else 's'}" if status == "done" else "kept"
             line(self.to, f"[{self.seen}/{self.total}] {printable(shown)}: {what}")
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ls_backend.eval_files import PREFIX, FilePredictor, file_fingerprint
+from zgcore.errors import EvaluationError
 from zgcore.evaluation.datasets import open_data_set, subset
 from zgcore.evaluation.evaluator import Job, OneByOne
 from zgcore.evaluation.lexical import LexicalMatcher
@@ -49,9 +50,12 @@ class EvalOptions:
     settings: tuple[str, ...]
     cache: Path | None
 
-    def run(self) -> Run:
-        """The run they mean. Raises ZeroguideError where the data, the predictor or a setting is not to be had."""
-        data = open_data_set(self.data)
+    def run(self, data: DataSet | None = None) -> Run:
+        """The run they mean. data: the data set, where it is open already.
+
+        Raises ZeroguideError where the data, the predictor or a setting is not to be had.
+        """
+        data = open_data_set(self.data) if data is None else data
         samples = subset(data, self.subset, self.seed)
         sentences = _sentences(self.sentence_model, self.device)
         reassigners = partial(_reassigners, self.sentence_model or sentences.name, self.device)
@@ -72,13 +76,21 @@ class EvalOptions:
         return made(common, data, samples, reassigners)
 
     def _of_file(self, common: dict[str, Any], data: DataSet, samples: Sequence[Sample], reassigners: Any) -> Run:
-        path = Path(self.predictor.removeprefix(PREFIX)).expanduser()
+        if self.settings:
+            raise EvaluationError(
+                f"settings ({', '.join(self.settings)}) do not act on predictions of a file; leave them out, or take "
+                "another --predictor"
+            )
+        named = self.predictor.removeprefix(PREFIX)
+        if not named:
+            raise EvaluationError("--predictor file: names no file; write its path, as in file:other_system.json")
+        path = Path(named).expanduser()
         fingerprint = file_fingerprint(path)
-        predictor = FilePredictor(path)
-        predictor.check(samples)
-        notes = (*data.notes, *predictor.notes)
+        names = dict(zip(data.ids, data.classes, strict=True)) if data.ids else {}
+        predictor = FilePredictor(path, names)
+        notes = (*data.notes, *predictor.notes, *predictor.check(samples))
         info = RunInfo(**common, predictor=predictor.name, weights=fingerprint, notes=notes)
-        return Run(self.out, info, Job(data, partial(FilePredictor, path), reassigners, tgq=False), samples)
+        return Run(self.out, info, Job(data, partial(FilePredictor, path, names), reassigners, tgq=False), samples)
 
     def _of_model(self, common: dict[str, Any], data: DataSet, samples: Sequence[Sample], reassigners: Any) -> Run:
         settings = dict(map(read_setting, self.settings))
@@ -95,6 +107,12 @@ class EvalOptions:
             notes=data.notes,
         )
         return Run(self.out, info, Job(data, spec.build, reassigners, tgq=info.tgq), samples)
+
+
+def runs_of(options: Sequence[EvalOptions]) -> list[Run]:
+    """The runs of options that differ in predictor and settings: none is made before all are known to be possible."""
+    data = open_data_set(options[0].data)
+    return [one.run(data) for one in options]
 
 
 def _reassigners(

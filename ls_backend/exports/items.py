@@ -29,7 +29,8 @@ class Region:
     "prediction", "prediction-changed" or "". node: its number in the segment tree, "" if it has none. meaning: what a
     vocabulary makes of its text, told by its embedding; None where it drops it, "" where nobody asked. raw: what the
     texts were before a vocabulary put its names in their place; empty where none did. flagged: people should check.
-    entries: those of its id, the one with the shape first; a brush's without its runs, which are in `rle`.
+    boxed: its mask is a box, for want of a better one. entries: those of its id, the one with the shape first; a
+    brush's without its runs, which are in `rle`.
     """
 
     id: str
@@ -44,6 +45,7 @@ class Region:
     meaning: str | None = ""
     raw: tuple[str, ...] = ()
     flagged: bool = False
+    boxed: bool = False
     entries: Entries = ()
 
     @property

@@ -154,6 +154,7 @@ def _region(annotation: dict[str, Any], height: int, width: int, categories: dic
             score=float(score) if isinstance(score, (int, float)) else None,
             origin=str(annotation.get("origin", "")),
             node=node if isinstance(node, str) else "",
+            boxed=not annotation.get("segmentation"),
         )
     return _known_region(annotation, block, mask, category, results)
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco
 
+from ls_backend.eval_entries import LONGEST_TEXT
 from ls_backend.eval_files import MOST_SEGMENTS, FilePredictor
 from ls_backend.exports.nesting import DEEPEST
 from zgcore.errors import EvaluationError
@@ -101,6 +102,91 @@ def test_what_cannot_be_read_is_left_out_and_told(tmp_path):
     ]
 
 
+def samples(*names):
+    return [Sample(name, Path(f"/photos/{name}.jpg")) for name in names]
+
+
+def test_a_system_may_have_found_nothing(tmp_path):
+    found = FilePredictor(write(tmp_path, []))
+    assert found.check(samples("a", "b")) == ("2 of 2 images are not in other.json: scored as having no segment",)
+    assert len(predict(found)) == 0
+
+
+def test_images_that_the_file_lacks_are_counted(tmp_path):
+    found = FilePredictor(write(tmp_path, [{"image_id": "b.png", "caption": "x", "segmentation": runs(LEFT)}]))
+    assert found.check(samples("a", "b", "c", "d"))[0].startswith("3 of 4 images are not in other.json")
+    assert found.check(samples("a", "b"))[0].startswith("1 of 2 images is not in other.json")
+    assert found.check(samples("b")) == ()
+    images = [{"id": k, "file_name": f"{name}.jpg", "height": 3, "width": 4} for k, name in enumerate("ab")]
+    annotations = [{"image_id": 0, "category_id": 1, "segmentation": runs(LEFT)}]
+    whole = FilePredictor(write(tmp_path, document(annotations, images)))
+    assert whole.check(samples("a", "b")) == ()  # it names b, as an image without segments
+
+
+def test_numbers_mean_names_that_are_numbers(tmp_path):
+    path = write(tmp_path, [
+        {"image_id": number, "caption": str(number), "segmentation": runs(LEFT)} for number in (7, 12, -1)
+    ])  # fmt: skip
+    found = FilePredictor(path)
+    assert found.notes[0].startswith("other.json: 1 results that cannot be read are left out")  # no such number
+    assert found.check(samples("007", "12", "x7"))[0].startswith("1 of 3 images")
+    assert predict(found, "/photos/007.jpg").texts == ("7",)
+    assert predict(found, "/photos/12.jpg").texts == ("12",)
+    assert found.check(samples("8", "08", "12"))[0].startswith("2 of 3 images")  # it has no 8, which would be two
+    with pytest.raises(EvaluationError, match=r"image_id 7 may be 7\.jpg or 007\.jpg; write the files' names"):
+        found.check(samples("7", "007"))
+
+
+def test_a_book_in_place_of_a_label_is_cut(tmp_path):
+    book = "a cat " * 1000
+    found = FilePredictor(write(tmp_path, [
+        {"image_id": "a", "caption": book, "segmentation": runs(LEFT)},
+        {"image_id": "a", "caption": "x" * LONGEST_TEXT, "segmentation": runs(TOP)},
+    ]))  # fmt: skip
+    assert predict(found).texts == (book[:LONGEST_TEXT], "x" * LONGEST_TEXT)
+    assert found.notes == ("other.json: 1 text longer than 1,000 characters: cut there",)
+    path = write(tmp_path, document([{"category_id": 1, "caption": "y" * 5000, "segmentation": runs(LEFT)}]))
+    assert predict(FilePredictor(path)).texts == ("y" * LONGEST_TEXT,)
+
+
+def test_categories_of_results_are_the_data_sets(tmp_path):
+    path = write(tmp_path, [
+        {"image_id": "a", "category_id": 3, "segmentation": runs(LEFT)},
+        {"image_id": "a", "category_name": "sky", "category_id": 3, "segmentation": runs(TOP)},
+        {"image_id": "a", "category_id": 4, "segmentation": runs(TOP)},
+    ])  # fmt: skip
+    found = FilePredictor(path, {1: "cat", 3: "traffic light"})
+    assert predict(found).texts == ("traffic light", "sky")
+    assert found.losses.examples["results that cannot be read"] == [
+        "result 2: its category_id 4 is none of the data set's"
+    ]
+
+
+def test_scores_beyond_float32_stay_finite_and_in_order(tmp_path):
+    path = write(tmp_path, [
+        {"image_id": "a", "caption": "x", "segmentation": runs(LEFT), "score": score} for score in (1e300, -1e39, 0.5)
+    ])  # fmt: skip
+    largest = float(np.finfo(np.float32).max)
+    assert predict(FilePredictor(path)).scores.tolist() == [largest, -largest, 0.5]
+
+
+def test_a_box_in_place_of_a_mask_is_told(tmp_path):
+    """The box is the two left columns, so LEFT."""
+    found = FilePredictor(write(tmp_path, document([
+        {"category_id": 1, "bbox": [0, 0, 2, 3]}, {"category_id": 2, "bbox": [0, 0, 4, 1], "segmentation": runs(TOP)},
+    ])))  # fmt: skip
+    assert masks(predict(found)) == [LEFT.tolist(), TOP.tolist()]
+    assert found.notes == ("other.json: 1 region with a box and no mask: the whole box is scored as the mask",)
+
+
+@pytest.mark.parametrize("content", [
+    '[{"score": NaN}]', '[{"score": -Infinity}]', '{"images": [{"id": NaN}]}',
+])  # fmt: skip
+def test_numbers_that_json_does_not_have(tmp_path, content):
+    with pytest.raises(EvaluationError, match="write null in place of NaN and Infinity"):
+        FilePredictor(write(tmp_path, content))
+
+
 @pytest.mark.parametrize(("result", "why"), [
     ({"image_id": 1, "category_id": 1, "segmentation": runs(LEFT)}, "with category_id, give a document"),
     ({"image_id": 1, "caption": "x", "segmentation": [[0, 0, 1, 1, 2, 2]]}, "polygons need a document"),
@@ -116,16 +202,17 @@ def test_results_of_no_use(tmp_path, result, why):
 
 
 @pytest.mark.parametrize("content", [
-    "", "nothing", "7", "[1, 2", '{"images": [{"id": 1}', "[" * (DEEPEST + 1), '{"a":' * (DEEPEST + 1), "{}", "[]",
+    "", "nothing", "7", "[1, 2", '{"images": [{"id": 1}', "[" * (DEEPEST + 1), '{"a":' * (DEEPEST + 1), "{}",
 ])  # fmt: skip
 def test_files_that_are_none(tmp_path, content):
     with pytest.raises(EvaluationError, match=r"other\.json"):
         FilePredictor(write(tmp_path, content))
 
 
-def test_a_file_that_is_not_there(tmp_path):
-    with pytest.raises(EvaluationError, match="no file of predictions"):
-        FilePredictor(tmp_path / "other.json")
+def test_a_file_that_is_not_there_and_a_folder(tmp_path):
+    for path, what in ((tmp_path / "other.json", "not there"), (tmp_path, "a folder")):
+        with pytest.raises(EvaluationError, match=f"is {what}; give a COCO document, or COCO results"):
+            FilePredictor(path)
 
 
 def test_more_segments_than_an_image_can_have(tmp_path):
@@ -139,7 +226,7 @@ def test_masks_of_two_sizes_in_one_image(tmp_path):
         {"image_id": "a", "caption": "x", "segmentation": runs(LEFT)},
         {"image_id": "a", "caption": "y", "segmentation": runs(LEFT.T)},
     ]))  # fmt: skip
-    with pytest.raises(EvaluationError, match="different sizes"):
+    with pytest.raises(EvaluationError, match=r"different sizes \(3 x 4 and 4 x 3\); write all masks"):
         predict(found)
 
 

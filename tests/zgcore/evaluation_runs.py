@@ -18,6 +18,7 @@ Classes: cat, grass, sky; V is void. By TT (threshold 0.5) and ST (0.1), of run 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -74,25 +75,29 @@ def make_data(folder: Path) -> None:
 
 
 def make_run(
-    run: Path, data: Path, *, predictor: str = "full", st=ST_FOUND, lexical: bool = True, ratings=None, **settings
+    run: Path, data: Path, *, predictor="full", st=ST_FOUND, lexical=True, ratings=None, copies=1, **settings
 ) -> Path:
-    """Write a run's folder as the runner does. ratings: of people. settings: of RunInfo."""
+    """Write a run's folder as the runner does. ratings: of people. copies: of every image, the first with its own name,
+    so that there are images enough for p-values and every mean stays. settings: of RunInfo.
+    """
     info = RunInfo(
         data=f"folder:{data}", data_set="folder", classes=CLASSES, samples=4, sample_digest=names_digest(TRUTH),
         predictor=predictor, **{"preset": "mini", "sentence_model": "all-MiniLM-L6-v2", "tgq": True, **settings},
     )  # fmt: skip
     images, rows = [], []
-    for position, name in enumerate(TRUTH):
+    shown = [(name, f"{name}_{copy}" if copy else name) for copy in range(copies) for name in TRUTH]
+    for position, (name, called) in enumerate(shown):
         image, prediction = _scored(name, st if st is not None else None, lexical=lexical)
+        image = replace(image, name=called)
         images.append(image)
         true_masks = np.unique([k for k in np.array(TRUTH[name]).ravel() if k >= 0])
         labelled = Labelled(_prediction(NAMED[name], [rle(np.array(TRUTH[name]) == k) for k in true_masks]),
                             true_masks, [int((np.array(TRUTH[name]) == k).sum()) for k in true_masks])  # fmt: skip
         file = str(data / "images" / f"{name}.png")
         rows.append(scored_rows(position, file, image, prediction, labelled, CLASSES))
-    rows.append(failed_rows(3, "broken", str(data / "broken.png"), f"it ends too early {SCRIPT}"))
+    rows.append(failed_rows(len(shown), "broken", str(data / "broken.png"), f"it ends too early {SCRIPT}"))
     write_tables(run, rows)
-    document = summarise(images, CLASSES, ratings=ratings)
+    document = summarise(images, CLASSES, ratings=ratings and dict.fromkeys((TT, ST), ratings))
     document.pop("seconds")
     write_summary(run, document | {"preset": "mini", "data": info.data, "predictor": predictor, "failed": 1})
     write_run(run, info)

@@ -53,6 +53,7 @@ def test_voc_names_are_for_reading_and_for_tables(tmp_path):
     assert data.name == "voc"
     assert (data.classes[10], data.official[10]) == ("dining table", "diningtable")
     assert len(data.classes) == len(data.official) == 20
+    assert data.ids == tuple(range(1, 21))
     truth = data.truth(data.samples[0])
     assert truth.index_map.dtype == np.int32
     assert truth.classes == (0, 14, 19)
@@ -161,6 +162,7 @@ def test_ade_counts_from_one_and_other_is_void(tmp_path, inside):
     assert maps("ade", tmp_path) == {"ADE_val_00000001": [[V, 0, 149], [2, 2, V]]}
     data = open_data_set(f"ade:{tmp_path}")
     assert (data.name, data.classes[2], len(data.classes)) == ("ade", "sky", 150)
+    assert data.ids == tuple(range(1, 151))
 
 
 def test_ade_says_what_is_missing_and_refuses_converted_labels(tmp_path):

@@ -33,6 +33,10 @@ def test_coco_panoptic_ids_are_colours(tmp_path, at, photos):
     data = open_data_set(f"coco:{tmp_path}")
     assert (data.name, len(data.classes)) == ("coco", 133)
     assert (data.classes[131], data.official[131]) == ("wall", "wall-other-merged")
+    assert (data.ids[131], len(data.ids)) == (199, 133)
+    before = data.digest(data.samples[0])
+    data.reader.segments[data.samples[0].name][1][-1] += 1  # a segment is of another class
+    assert data.digest(data.samples[0]) != before
     assert "1 of 5,000 images (the list of images is another)" in data.notes[0]
 
 
@@ -107,5 +111,6 @@ def test_coco_stuff_ids_are_one_less_with_gaps(tmp_path, photos, labels):
     assert maps("coco171", tmp_path) == {"000000000139": [[0, 10, V], [11, 170, V]]}
     data = open_data_set(f"coco171:{tmp_path}")
     assert (data.name, len(data.classes)) == ("coco171", 171)
+    assert dict(zip(data.ids, data.official, strict=True))[13] == "stop sign"  # in JSON categories count from 1
     grey_png(tmp_path / labels / "000000000139.png", [[182]])
     assert "id 182 is none of the data set's (1 pixels" in truth_message("coco171", tmp_path)

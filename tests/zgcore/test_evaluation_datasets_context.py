@@ -45,6 +45,8 @@ def test_the_official_files_give_59_classes_by_name_and_459(tmp_path, inside, be
     label_map((tmp_path if beside else tmp_path / inside) / f"trainval/{FIRST}.mat", IDS_459)
     assert maps("pc59", tmp_path) == {FIRST: MAP_59}
     assert maps("pc459", tmp_path) == {FIRST: MAP_459}
+    assert open_data_set(f"pc459:{tmp_path}").ids == tuple(range(1, 460))
+    assert open_data_set(f"pc59:{tmp_path}").ids == ()  # they are numbered in two ways
 
 
 def test_both_published_orders_of_the_59_give_the_same_map(tmp_path):

@@ -46,6 +46,26 @@ def test_ids_become_indices_background_and_void(tmp_path):
     )  # fmt: skip
 
 
+def test_ids_are_those_of_the_list_in_the_order_of_the_classes(tmp_path):
+    data = open_data_set(f"folder:{make(tmp_path)}")
+    assert (data.classes, data.ids) == (("cat", "traffic light"), (1, 3))
+
+
+def test_a_digest_knows_the_mask_and_what_its_ids_mean(tmp_path):
+    def digest(**options):
+        data = open_data_set(f"folder:{make(tmp_path, **options)}")
+        return data.digest(data.samples[0])
+
+    first = digest()
+    assert first == digest()
+    assert len(first) == 12
+    assert first != digest(ids=((0, 1, 1), (7, 9, 255)))
+    assert first != digest(classes=("2\ttraffic light", "1\tcat", "7\tbackground", "9\tvoid"))  # 3 is void
+    data = open_data_set(f"folder:{make(tmp_path)}")
+    (tmp_path / "masks" / "a.png").unlink()
+    assert data.digest(data.samples[0]) == ""
+
+
 def test_official_names_are_taken_from_their_own_list(tmp_path):
     make(tmp_path)
     write(tmp_path / "classes_official.txt", "0\tunlabelled\tunlabelled", "3\ttraffic-light-merged\tstuff")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from zgcore.evaluation.lexical import RELATIONS, LexicalMatcher
+from zgcore.evaluation.lexical import HEAD_WORDS, RELATIONS, LexicalMatcher, _heads
 from zgcore.wordnet import FOLDER
 
 pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason=f"no WordNet in {FOLDER}")
@@ -57,6 +57,19 @@ def test_no_class(matcher, label):
 
 def test_an_adjective_is_no_person(matcher):
     assert matcher.match("red").row == -1  # WordNet knows a red: a communist
+
+
+def test_a_long_caption(matcher):
+    """Its last words are looked up; all of its phrases, of 5,000 words each, would be 25 million."""
+    words = ["brown", "zzyzx"] * 2499
+    assert matcher.match(" ".join([*words, "hot", "dog"])).row == CLASSES.index("hot dog")
+    assert matcher.match(" ".join([*words, "traffic", "light", "on", "a", "pole"])).steps == 4999
+    assert len(list(_heads([*words, "dog"]))) == HEAD_WORDS
+    assert list(_heads(["red", "traffic", "light", "on", "a", "pole"])) == [
+        ("red traffic light", 1),
+        ("traffic light", 2),
+        ("light", 3),
+    ]
 
 
 def test_a_dictionary_phrase_is_no_kind_of_its_head():

@@ -4,7 +4,9 @@ import dataclasses
 import json
 
 import numpy as np
+import pyarrow as pa
 import pytest
+from pyarrow import parquet as pq
 
 from tests.zgcore.evaluation_runs import make_data, make_run
 from zgcore.errors import EvaluationError
@@ -19,6 +21,7 @@ from zgcore.evaluation.scored import LEXICAL, ST, TT, Reassignment, ScoredImage
 
 CLASSES = ("cat", "grass", "sky")
 THIRD = np.float32(1 / 3)
+COSINE = np.float32(0.33333)
 
 
 def scored(name="a", n=2, kinds=(TT, ST, LEXICAL), named=True):
@@ -39,14 +42,14 @@ def scored(name="a", n=2, kinds=(TT, ST, LEXICAL), named=True):
         reassigned={
             kind: Reassignment(
                 np.array([0, -1], np.int32)[:n],
-                np.array([THIRD, 0], np.float32)[:n],
+                np.array([COSINE, 0], np.float32)[:n],
                 ("exact", "")[:n] if kind == LEXICAL else None,
             )
             for kind in kinds
         },
         boundary=(1, 2, 3, 4),
         seconds={"text": 0.1 + 0.2},
-        named=Reassignment(np.array([0, 2], np.int32), np.array([THIRD, 1], np.float32)) if named else None,
+        named=Reassignment(np.array([0, 2], np.int32), np.array([COSINE, 1], np.float32)) if named else None,
     )
 
 
@@ -124,6 +127,7 @@ def test_tables_give_back_every_bit(run):
 def test_more_images_than_a_group(tmp_path, monkeypatch):
     monkeypatch.setattr(records, "GROUP", 2)
     monkeypatch.setattr(records, "_BATCH", 3)
+    write_run(tmp_path, info())
     images = [scored(f"image {k}", n=k % 3, named=k % 2 == 0) for k in range(11)]
     records.write_tables(tmp_path, (rows_of(k, image) for k, image in enumerate(images)))
     for one, other in zip(records.read_scored(tmp_path), images, strict=True):
@@ -135,7 +139,7 @@ def test_segments_with_masks_and_class_names(run):
     assert (first.image, first.file, first.segment, first.text, first.area) == ("a", "/photos/a.jpg", 0, "a cat", 5)
     assert first.mask == {"size": [3, 4], "counts": "05N13"}
     assert second.mask == {"size": [3, 4], "counts": "08L13"}
-    assert first.reassigned[TT] == (0, "cat", float(THIRD))
+    assert first.reassigned[TT] == (0, "cat", 0.33333)
     assert second.reassigned[LEXICAL] == (-1, "", 0.0)
     assert set(third.reassigned) == {TT}
     assert (third.image, fourth.segment) == ("file's", 1)
@@ -145,7 +149,7 @@ def test_true_masks(run):
     one, other = records.read_true_masks(run)
     assert (one.image, one.class_index, one.name, one.text, one.area) == ("a", 0, "cat", "kitten", 6)
     assert (other.class_index, other.name, other.score, other.similarity) == (2, "sky", 0.25, 1.0)
-    assert one.similarity == float(THIRD)
+    assert one.similarity == 0.33333
 
 
 def test_mean_seconds_count_images_that_were_scored(run):
@@ -176,6 +180,39 @@ def test_tables_of_two_runs_are_told(run, tmp_path_factory):
     (run / records.SEGMENTS).write_bytes((other / records.SEGMENTS).read_bytes())
     with pytest.raises(EvaluationError, match="different runs"):
         list(records.read_scored(run))
+
+
+@pytest.mark.parametrize(("change", "says"), [
+    ({"counts": [1, 2, 3]}, "cannot reshape"),
+    ({"counts": [-1] * 6}, "counts of pixels"),
+    ({"classes": [0, 3]}, "true classes are not ascending, of 0 to 2"),
+    ({"classes": [2, 0]}, "true classes are not ascending"),
+    ({"boundary": [1, 2]}, "counts of pixels"),
+    ({"background": None}, "NoneType"),
+    ({"kinds": ["zz"]}, "zz_class"),
+    ({"segments": -1}, "islice"),
+    ({"seconds": None}, "NoneType"),
+])  # fmt: skip
+def test_values_that_no_run_writes_are_told(run, change, says):
+    _change(run, records.IMAGES, change)
+    with pytest.raises(EvaluationError, match=f"its tables are damaged .*{says}"):
+        list(records.read_scored(run))
+
+
+@pytest.mark.parametrize(
+    "change", [{"tt_class": 3}, {"st_class": -2}, {"tt_class": None}, {"lexical_similarity": None}]
+)
+def test_segments_of_no_class_are_told(run, change):
+    _change(run, records.SEGMENTS, change)
+    with pytest.raises(EvaluationError, match="its tables are damaged"):
+        list(records.read_scored(run))
+
+
+def _change(run, table, change):
+    """Replace values of a table's first row."""
+    found = pq.read_table(run / table)
+    first, *others = found.to_pylist()
+    pq.write_table(pa.Table.from_pylist([first | change, *others], found.schema), run / table)
 
 
 def test_a_table_of_another_kind_is_told(run):
@@ -214,6 +251,35 @@ def test_a_broken_run_json_is_told(tmp_path, content):
     (tmp_path / "run.json").write_bytes(content)
     with pytest.raises(EvaluationError, match=r"run\.json is damaged"):
         read_run(tmp_path)
+
+
+@pytest.mark.parametrize(("change", "says"), [
+    ({"classes": ["cat", 7]}, "classes"),
+    ({"classes": 7}, "not iterable"),
+    ({"samples": "4"}, "samples"),
+    ({"samples": True}, "samples"),
+    ({"threshold_tt": "x"}, "threshold_tt"),
+    ({"threshold_st": float("nan")}, "threshold_st"),
+    ({"settings": [1]}, "settings"),
+    ({"versions": {"torch": 2}}, "versions"),
+    ({"preset": 1}, "preset"),
+    ({"tgq": None}, "tgq"),
+    ({"colour": "red"}, "colour"),
+])  # fmt: skip
+def test_a_run_json_of_other_types_is_told(tmp_path, change, says):
+    (tmp_path / "run.json").write_text(json.dumps(json.loads(info().to_json()) | change))
+    with pytest.raises(EvaluationError, match=rf"run\.json is damaged \(.*{says}"):
+        read_run(tmp_path)
+
+
+@pytest.mark.parametrize("change", [{"tt": 5}, {"st": []}, {"images": None}, {"failed": "1"}, {"labels": 1}])
+def test_a_summary_of_other_types_is_told(tmp_path, change):
+    whole = {"images": 1, "segments": 2, "failed": 0, "tt": {"iou": 0.5}, "st": None}
+    (tmp_path / records.SUMMARY).write_text(json.dumps(whole))
+    assert records.read_summary(tmp_path) == whole
+    (tmp_path / records.SUMMARY).write_text(json.dumps(whole | change))
+    with pytest.raises(EvaluationError, match=r"summary\.json is damaged: .* `zeroguide eval report"):
+        records.read_summary(tmp_path)
 
 
 def test_a_folder_that_is_no_run_is_told(tmp_path):

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
+import sys
 from html.parser import HTMLParser
+from itertools import product
 
 import numpy as np
 import pytest
@@ -15,9 +18,10 @@ pytest.importorskip("pyarrow")
 pytest.importorskip("matplotlib")
 
 from tests.zgcore import evaluation_runs
-from tests.zgcore.evaluation_runs import HOSTILE, SIDE, ST_FOUND_B, make_data, make_run
+from tests.zgcore.evaluation_runs import HOSTILE, SIDE, ST_FOUND, ST_FOUND_B, G, V, make_data, make_run
 from zgcore.errors import EvaluationError
 from zgcore.evaluation.comparison import compare_runs, comparison_markdown, comparison_report, write_comparison
+from zgcore.evaluation.ground_truth import BACKGROUND
 from zgcore.evaluation.records import SegmentRecord
 from zgcore.evaluation.report import (
     overview_report,
@@ -33,6 +37,10 @@ from zgcore.evaluation.report_run import open_run, open_runs
 from zgcore.evaluation.sweep import open_sweep
 
 NONE = "\N{EN DASH}"
+MERGED = {"merge": {"threshold": 0.45, "max_segments": 0}, "clip": {"encoder": "masked", "global_subtraction": True}}
+UNMERGED = MERGED | {"merge": {"threshold": 2.0, "max_segments": 0}}
+CROP = {"encoder": "crop", "global_subtraction": True}
+NOTHING = {name: tuple((k, 0.0) for k, _ in found) for name, found in ST_FOUND_B.items()}  # all below the threshold
 
 
 @pytest.fixture(scope="module")
@@ -40,9 +48,8 @@ def folder(tmp_path_factory):
     """Data, a run of the method, and the same without merging, which differs in ST."""
     folder = tmp_path_factory.mktemp("evaluation")
     make_data(folder / "data")
-    make_run(folder / "full", folder / "data")
-    make_run(folder / "no-merge", folder / "data", predictor="no-merge", st=ST_FOUND_B,
-             settings={"merge": {"threshold": 2.0}})  # fmt: skip
+    make_run(folder / "full", folder / "data", settings=MERGED)
+    make_run(folder / "no-merge", folder / "data", predictor="no-merge", st=ST_FOUND_B, settings=UNMERGED)
     return folder
 
 
@@ -263,10 +270,8 @@ def test_comparison(folder):
     figures = {(one["kind"], one["figure"]): one for one in found["figures"]}
     st = figures["st", "iou"]
     assert (st["a"], st["b"], st["difference"]) == pytest.approx((7 / 9, 19 / 36, -1 / 4))
-    assert st["interval"] == pytest.approx([-1, 1 / 4])  # of three images: all field, all garden
-    assert 0.05 < st["p"] <= 1
+    assert (st["interval"], st["p"]) == ([None, None], None)  # three images say nothing about others
     assert figures["tt", "iou"]["difference"] == 0
-    assert figures["tt", "iou"]["p"] == 1
     assert figures["st", "recall"]["difference"] == pytest.approx(-1 / 3)
     assert figures["tgq", "tgq"]["a"] == pytest.approx(3 / 5)
     assert found["changed"] == [
@@ -283,15 +288,37 @@ def test_comparison(folder):
         assert figures["st", name]["a"] == pytest.approx(summary["st"][name])
 
 
+def test_intervals_and_p_of_six_images(tmp_path, folder):
+    # ST IoU changes by 0, 1/4 and -1, twice each: a resample is six draws of these three, 729 equally likely ones.
+    runs = [make_run(tmp_path / name, folder / "data", st=st, copies=2)
+            for name, st in (("a", ST_FOUND), ("b", ST_FOUND_B))]  # fmt: skip
+    found = compare_runs(*runs).to_document()
+    figures = {(one["kind"], one["figure"]): one for one in found["figures"]}
+    resamples = np.array([sum(drawn) / 6 for drawn in product((0, 1 / 4, -1), repeat=6)])
+    st = figures["st", "iou"]
+    assert st["difference"] == pytest.approx(-1 / 4)
+    assert st["interval"] == pytest.approx(np.percentile(resamples, [2.5, 97.5]))
+    assert st["p"] == pytest.approx(2 * (resamples >= 0).mean(), abs=0.04)  # 2,000 of them are drawn
+    assert (figures["tt", "iou"]["difference"], figures["tt", "iou"]["p"]) == (0, 1)
+    classes = {one["class"]: one for one in found["classes"]}
+    assert (classes["grass"]["images"], classes["cat"]["images"]) == (6, 2)
+    assert classes["grass"]["p"] < 1
+    assert (classes["cat"]["interval"], classes["cat"]["p"]) == ([None, None], None)
+
+
 def test_comparison_of_a_run_with_a_much_better_one(tmp_path, folder):
-    # All three images change by the same amount, so every resample shows it: p is the smallest there is.
-    nothing = {name: tuple((k, 0.0) for k, _ in found) for name, found in ST_FOUND_B.items()}
-    worse = make_run(tmp_path / "worse", folder / "data", predictor="worse", st=nothing)
-    found = compare_runs(worse, folder / "full").to_document()
+    # All images change by the same sign, so every resample shows it: p is the smallest there is.
+    worse = make_run(tmp_path / "worse", folder / "data", predictor="worse", st=NOTHING, copies=2)
+    found = compare_runs(worse, make_run(tmp_path / "full", folder / "data", copies=2)).to_document()
     st = next(one for one in found["figures"] if (one["kind"], one["figure"]) == ("st", "iou"))
     assert (st["a"], st["b"]) == pytest.approx((0, 7 / 9))
-    assert st["interval"][0] == pytest.approx(1 / 3)
     assert st["p"] == pytest.approx(2 / 2001)
+
+
+def test_what_has_no_p_says_so_and_stands_last_in_a_sorted_column(tmp_path, folder):
+    page = write_comparison(folder / "full", folder / "no-merge", tmp_path)
+    assert "3 images: no p" in page.read_text()
+    assert 'data-value="nan"' not in page.read_text()
 
 
 def test_comparison_shows_both_segmentations(folder):
@@ -310,16 +337,58 @@ def test_runs_that_cannot_be_compared(folder, tmp_path):
         compare_runs(folder / "full", other)
 
 
-def test_effects_are_decided_by_the_bootstrap(folder):
+@pytest.mark.parametrize(
+    "field",
+    [
+        [[V] * 4] * 2 + [[G] * 4] * 2,  # fewer pixels of grass
+        [[BACKGROUND] * 4] + [[G] * 4] * 3,  # as many, but what was void is background
+    ],
+)
+def test_runs_with_other_true_masks_cannot_be_compared(folder, tmp_path, monkeypatch, field):
+    monkeypatch.setitem(evaluation_runs.TRUTH, "field", field)
+    other = make_run(tmp_path / "other", folder / "data", predictor="no-merge", settings=UNMERGED)
+    with pytest.raises(EvaluationError, match=r"full.*other.*different true masks \(1 image: field\)"):
+        compare_runs(folder / "full", other)
+    with pytest.raises(EvaluationError, match="different true masks"):
+        overview_report(open_runs([folder / "full", other]))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"tt": 5},
+        {"st": {"threshold": "0.1"}},
+        {"st": {"iou": 0.5}},
+        {"st": {"threshold": 0.1, "iou": "0.5"}},
+        {"st": {"threshold": 0.1, "interval": {"iou": [0.1]}}},
+        {"tt": {"threshold": 0.5, "curve": {"similarity": [0.0, 0.1], "iou": [0.5], "recall": [0.5, 0.5]}}},
+        {"images": "3"},
+        {"segments": None},
+        {"upper_bound": {"iou": []}},
+    ],
+)
+def test_a_damaged_summary_is_told(folder, tmp_path, damage):
+    damaged = make_run(tmp_path / "run", folder / "data")
+    summary = json.loads((damaged / "summary.json").read_text())
+    (damaged / "summary.json").write_text(json.dumps(summary | damage))
+    with pytest.raises(EvaluationError, match=r"summary\.json is damaged.*zeroguide eval report"):
+        compare_runs(folder / "full", damaged)
+
+
+def test_a_damaged_mask_is_told():
+    record = SegmentRecord("garden", "garden.png", 2, "cat", 0.5, 8, {"size": [4, 4], "counts": "!!!!"}, {})
+    with pytest.raises(EvaluationError, match="garden: the mask of segment 2 is damaged"):
+        _index_map([record], 4, 4)
+
+
+def test_effects_of_few_images_are_not_decided(folder):
     both = overview_report(open_runs([folder / "full", folder / "no-merge"]))
-    found = rows(both, "Effects of the paper")
-    by_claim = {(row[0], row[2], row[3]): row for row in found}
+    by_claim = {(row[0], row[2], row[3]): row for row in rows(both, "Effects of the paper")}
     merging = by_claim["Merging raises IoU", "52.8", "77.8"]
-    assert merging[4] == "+25.0"
-    assert merging[6] == "not decided"
+    assert merging[4:] == ["+25.0", NONE, "not decided", "no-merge → full"]
     assert ("ST scores above TT", "44.4", "77.8") in by_claim
     assert ("Dropping far labels raises IoU", "40.7", "44.4") in by_claim
-    assert not any("subtraction" in row[0] for row in found)  # that run is not there
+    assert not any("subtraction" in claim for claim, *_ in by_claim)  # that run is not there
     effects = next(section for section in both.sections if section.key == "effects")
     assert effects.text[0].startswith("These are not decided by this many images")
     assert "merging raises IoU (ST IoU +25.0" in effects.text[0]
@@ -327,13 +396,44 @@ def test_effects_are_decided_by_the_bootstrap(folder):
 
 
 def test_an_effect_appears_where_every_resample_has_it(folder, tmp_path):
-    # Without subtraction nothing is right: full is better by 1, 1/3 and 1, so no resample is at or below 0.
-    nothing = {name: tuple((k, 0.0) for k, _ in found) for name, found in ST_FOUND_B.items()}
-    worse = make_run(tmp_path / "worse", folder / "data", predictor="no-subtraction", st=nothing)
-    found = rows(overview_report(open_runs([folder / "full", worse])), "Effects of the paper")
-    subtraction = next(row for row in found if row[0] == "Global subtraction raises IoU")
-    assert subtraction[2:5] == ["0.0", "77.8", "+77.8"]
-    assert subtraction[5:] == ["<0.001", "appears"]
+    # Cut out nothing is right: full is better by 1, 1/3 and 1, twice each, so no resample is at or below 0.
+    full = make_run(tmp_path / "full", folder / "data", settings=MERGED, copies=2)
+    crop = make_run(tmp_path / "crop", folder / "data", predictor="crop", st=NOTHING, copies=2,
+                    settings=MERGED | {"clip": CROP})  # fmt: skip
+    found = rows(overview_report(open_runs([full, crop])), "Effects of the paper")
+    masked = next(row for row in found if row[0] == "Masked attention beats cutting out")
+    assert masked[2:] == ["0.0", "77.8", "+77.8", "<0.001", "appears", "crop → full"]
+
+
+def test_a_part_is_judged_with_and_without_merging(folder, tmp_path):
+    crop = make_run(tmp_path / "crop", folder / "data", predictor="crop", st=NOTHING, settings=MERGED | {"clip": CROP})
+    unmerged = make_run(
+        tmp_path / "crop-unmerged", folder / "data", predictor="crop", settings=UNMERGED | {"clip": CROP}
+    )
+    report = overview_report(open_runs([folder / "full", unmerged, folder / "no-merge", crop]))  # order says nothing
+    effects = [row for row in rows(report, "Effects of the paper") if "cutting out" in row[0]]
+    paper = "PC-59 12.1 → 17.5, PC-459 5.4 → 11.3, VOC-20 14.0 → 20.1"
+    assert [row for row in effects if row[0].startswith("Masked attention beats")] == [
+        ["Masked attention beats cutting out", paper, "0.0", "77.8", "+77.8", NONE, "not decided", "crop → full"],
+        ["Masked attention beats cutting out, nothing merged", NONE, "77.8", "52.8", "-25.0", NONE, "not decided",
+         "crop, tau_merge 2 → no-merge"],
+    ]  # fmt: skip
+    said = next(section for section in report.sections if section.key == "effects").text
+    assert any("merge by one threshold" in text for text in said)
+    # The paper has no figure for crops that do not merge.
+    table_3 = {row[0]: row[5] for row in rows(report, "Table 3. Ablations")}
+    assert table_3 == {"full": "17.5", "crop, tau_merge 2": NONE, "no-merge": "16.4", "crop": "12.1"}
+
+
+def test_runs_that_differ_in_more_than_a_part_show_no_effect(folder, tmp_path):
+    crop = make_run(tmp_path / "crop", folder / "data", predictor="crop", settings=UNMERGED | {"clip": CROP})
+    report = overview_report(open_runs([folder / "full", crop]))
+    assert not any("cutting out" in row[0] for row in rows(report, "Effects of the paper"))
+    said = next(section for section in report.sections if section.key == "effects").text
+    assert any(
+        text.startswith("full and crop, tau_merge 2 differ in more than one part of the method (merge.threshold)")
+        for text in said
+    )
 
 
 @pytest.fixture(scope="module")
@@ -350,17 +450,50 @@ def sweep(folder):
 def test_sweep(sweep):
     found = sweep_report(open_sweep(sweep))
     shown = rows(found, "sigma2 (clip.sigma2)")
-    assert [row[:-1] for row in shown] == [
-        ["1", "1.7", "44.4", "50.0", "77.8", "83.3", "33.3", "33.3", "60.0", "+25.0"],
-        ["2.5", "1.7", "44.4", "50.0", "52.8", "50.0", "33.3", "33.3", "60.0", "0.0"],
+    assert shown == [
+        ["1", "1.7", "44.4", "50.0", "77.8", "83.3", "33.3", "33.3", "60.0", "+25.0", NONE],
+        ["2.5", "1.7", "44.4", "50.0", "52.8", "50.0", "33.3", "33.3", "60.0", "0.0", NONE],  # the preset's
     ]
-    assert 0.05 < float(shown[0][-1]) < 1
-    assert shown[1][-1] == "1.000"  # against itself: 2.5 is the preset's
+    assert found.sections[0].text == ()
     write_sweep_report(sweep)
     (svg,) = (sweep / "figures").glob("*.svg")
     texts = {node.text for node in ElementTree.parse(svg).iter("{http://www.w3.org/2000/svg}text")}
     assert {"1", "2.5", "TT", "ST", "clip.sigma2", "IoU, %"} <= texts
     assert (sweep / "report.html").exists()
+
+
+def test_a_sweep_in_which_nothing_changes_is_not_drawn(folder, tmp_path):
+    for value in (1, 2):
+        make_run(tmp_path / f"masked_blocks={value}", folder / "data", copies=2)
+    document = {"schema": 1, "param": "masked_blocks", "setting": "clip.masked_blocks", "values": [1, 2],
+                "runs": ["masked_blocks=1", "masked_blocks=2"]}  # fmt: skip
+    (tmp_path / "sweep.json").write_text(json.dumps(document))
+    (section,) = sweep_report(open_sweep(tmp_path)).sections
+    assert section.plots == ()
+    assert section.text[0].startswith(
+        "All 2 values give exactly the same figures: clip.masked_blocks has no effect with preset mini"
+    )
+    assert [row[-1].text for row in section.tables[0].rows] == ["1.000", "1.000"]
+    # One label more is a figure that differs, though no headline does.
+    path = tmp_path / "masked_blocks=2" / "summary.json"
+    summary = json.loads(path.read_text())
+    summary["labels"]["vocabulary"] += 1
+    path.write_text(json.dumps(summary))
+    (section,) = sweep_report(open_sweep(tmp_path)).sections
+    assert section.text == ()
+    assert len(section.plots) == 1
+
+
+def test_reports_are_made_without_torch(folder, tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from zgcore.evaluation.report import write_overview, write_report\n"
+        "from zgcore.evaluation.comparison import write_comparison\n"
+        "from zgcore.evaluation.runner import summarise_run\n"
+        "a, b, out = map(Path, sys.argv[1:]); summarise_run(a); write_report(a, out); write_comparison(a, b, out)\n"
+        "write_overview([a, b], out); print('torch' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code, *(str(path) for path in (folder / "full", folder / "no-merge", tmp_path))]
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == "False\n"
 
 
 def test_files_are_the_same_bytes_again(folder, tmp_path, sweep):

@@ -12,8 +12,10 @@ from tests.zgcore.evaluation_blocks import PHOTOS, make_photos, make_run
 from zgcore.errors import ConfigError, EvaluationError
 from zgcore.evaluation.evaluator import Job
 from zgcore.evaluation.progress import PROGRESS
+from zgcore.evaluation.rating_table import read_ratings, write_ratings
 from zgcore.evaluation.records import IMAGES, SEGMENTS, SUMMARY, TRUE_MASKS, read_failures, read_summary
-from zgcore.evaluation.runner import Run
+from zgcore.evaluation.runner import Run, summarise_run
+from zgcore.evaluation.truth_digests import TRUTH_FILE
 
 ROOT = Path(__file__).parents[2]
 TABLES = (IMAGES, SEGMENTS, TRUE_MASKS, SUMMARY)
@@ -44,7 +46,7 @@ def test_figures_are_those_worked_out(data, tmp_path):
     assert summary["st"]["recall"] == pytest.approx((0 + 1 / 2 + 1 + 1 / 2) / 4)
     assert (summary["images"], summary["failed"], summary["segments"]) == (PHOTOS, 0, 2 * PHOTOS)
     assert (summary["data"], summary["predictor"], summary["preset"]) == ("folder", "halves", None)
-    assert "tt" not in summary
+    assert summary["tt"] is summary["lexical"] is None
     assert seen == [(f"photo{k}", PHOTOS - 1 - k) for k in range(PHOTOS)]
     assert not (run.root / PROGRESS).exists()
 
@@ -109,6 +111,31 @@ def test_a_model_that_cannot_be_built_ends_the_run(data, tmp_path, workers):
         run.evaluate(workers=workers)
 
 
+def test_people_points_outlive_a_new_summary(data, tmp_path):
+    """Photo 2 is right: of its labels by ST people find the cat's right and the sky's wrong. By TT there is none."""
+    run = make_run(tmp_path / "run", data)
+    run.evaluate()
+    first = summarise_run(run.root, {"st": {("photo2", 0): 3.0, ("photo2", 1): 0.0}})
+    assert first["human"]["st"]["least"]["3"]["iou"] == 1 / 2
+    assert run.evaluate() == first == summarise_run(run.root)
+    again = summarise_run(run.root, {"st": {("photo2", 1): 1.0}})  # in place of those
+    assert (again["human"]["st"]["rated"], again["human"]["st"]["least"]["3"]["iou"]) == (1, 0)
+    before = contents(run)
+    with pytest.raises(EvaluationError, match="none of the 1 scores"):
+        summarise_run(run.root, {"st": {("photo9", 0): 3.0}})
+    assert contents(run) == before
+    assert read_ratings(run.root) == {"st": {("photo2", 1): 1.0}}
+
+
+def test_points_of_each_kind_are_kept_apart(tmp_path):
+    points = {"st": {("a", 0): 3.0, ("b", 1): 1.5}, "tt": {("a", 0): 0.0}}
+    write_ratings(tmp_path, points)
+    assert read_ratings(tmp_path) == points
+    write_ratings(tmp_path, {"st": {("a", 0): 7.0}})
+    with pytest.raises(EvaluationError, match=r"is damaged .*give the scores again"):
+        read_ratings(tmp_path)
+
+
 def test_other_settings_are_refused(data, tmp_path):
     make_run(tmp_path / "run", data).evaluate()
     before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
@@ -145,6 +172,50 @@ def test_bad_images_stop_nothing_and_are_tried_again(tmp_path, straight):
     assert run.evaluate(watch=lambda rows, left: again.append(rows.image["name"]))["failed"] == 0
     assert again == ["photo1", "photo4"]
     assert (run.root / SUMMARY).read_bytes() == straight[SUMMARY]
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_another_truth_is_refused(tmp_path, finished):
+    """Masks and ids decide it. What failed may be mended (see above), what was not scored yet may be another."""
+    data = make_photos(tmp_path / "data")
+    run = make_run(tmp_path / "run", data)
+
+    def interrupt(rows, left):
+        if left == PHOTOS - 3 and not finished:
+            raise KeyboardInterrupt
+
+    if finished:
+        run.evaluate()
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            run.evaluate(watch=interrupt)
+    mask, last = data / "masks" / "photo1.png", data / "masks" / f"photo{PHOTOS - 1}.png"
+    good, other = mask.read_bytes(), (data / "masks" / "photo2.png").read_bytes()
+    mask.write_bytes(other)
+    with pytest.raises(EvaluationError, match=r"other masks than .* those of photo1 differ; choose another --out"):
+        run.evaluate()
+    mask.write_bytes(good)
+    (data / "classes.txt").write_text("1\tcat\n3\tsky\n")  # the same names, but 2 is void now
+    with pytest.raises(EvaluationError, match=r"those of photo0 and .* more differ"):
+        make_run(tmp_path / "run", data).evaluate()
+    last.write_bytes(other)
+    if finished:
+        with pytest.raises(EvaluationError, match=f"those of photo{PHOTOS - 1} differ"):
+            run.evaluate()
+    else:
+        assert run.evaluate()["images"] == PHOTOS
+
+
+def test_a_run_of_before_truths_were_kept_goes_on(data, straight, tmp_path):
+    run = make_run(tmp_path / "run", data)
+    run.evaluate()
+    (run.root / TRUTH_FILE).unlink()
+    run.evaluate()
+    assert contents(run) == straight
+    assert not (run.root / TRUTH_FILE).exists()
+    (run.root / TRUTH_FILE).write_text("[")
+    with pytest.raises(EvaluationError, match=r"truth\.json is damaged"):
+        run.evaluate()
 
 
 def test_no_image_at_all_is_told(tmp_path):

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from zgcore.evaluation.report_run import Run
 
 _P_NOTE: Final = (
-    "Percent; brackets are 95% intervals of the difference. p-values: paired bootstrap over images, two-sided."
+    "Percent; brackets are 95% intervals of the difference. p-values: paired bootstrap over images, two-sided; there "
+    f"are neither below {FEWEST} images."
 )
 
 
@@ -70,7 +71,7 @@ def _numbers(one: Difference) -> dict[str, Any]:
 
 
 def compare_runs(a: Path, b: Path) -> Comparison:
-    """The numbers of b against a. EvaluationError where the folders are no runs, or share nothing to compare."""
+    """The numbers of b against a. EvaluationError where the folders are no runs, or cannot be compared."""
     both = pair(*open_runs([a, b]))
     kind = ST if ST in both.by_kind else next(iter(both.by_kind))
     one, other = both.by_kind[kind]
@@ -132,8 +133,9 @@ def _both(a: str, b: str) -> str:
 def _tile(one: Difference) -> Tile:
     name = "text generation quality" if one.name == "tgq" else f"{KIND_TITLES[one.kind]} IoU"
     change = f"{formats.percent(one.a)} → {formats.percent(one.b)}"
-    note = f"{change}; 95% {formats.interval((one.low, one.high), signed=True)}, p {formats.p_value(one.p)}"
-    return Tile(f"{name}, difference in points", formats.percent(one.value, signed=True), note)
+    bounds = formats.interval((one.low, one.high), signed=True)
+    sure = f"95% {bounds}, p {formats.p_value(one.p)}" if bounds else f"{formats.plural(one.images, 'image')}: no p"
+    return Tile(f"{name}, difference in points", formats.percent(one.value, signed=True), f"{change}; {sure}")
 
 
 def _figures(found: Comparison) -> Table:
@@ -179,7 +181,7 @@ def _classes(found: Comparison) -> Table:
     rows = tuple((word(names[k], bold=one.sure), whole(one.images), *_cells(one)) for k, one in ordered)
     note = (
         f"IoU by {KIND_TITLES[found.kind]}, summed over images. {_P_NOTE} Of many classes some have a low p by chance; "
-        f"those in fewer than {FEWEST} images have none."
+        "what counts for a class are the images that have it."
     )
     return Table("Every class", columns, rows, note, sortable=True, long=True)
 

@@ -43,7 +43,8 @@ class DataSet(Protocol):
 
     name: as on the command line ("pc59"). classes: what one calls them ("dining table"), for sentence embeddings,
     prompts and dictionaries; without background and void. official: the same as published ("diningtable"), for tables.
-    notes: how this copy differs from the published one, a sentence each; reports show them.
+    notes: how this copy differs from the published one, a sentence each; reports show them. ids: of the categories as
+    published, parallel to classes; empty where there is no one numbering.
     """
 
     @property
@@ -55,8 +56,13 @@ class DataSet(Protocol):
     @property
     def notes(self) -> tuple[str, ...]: ...
     @property
+    def ids(self) -> tuple[int, ...]: ...
+    @property
     def samples(self) -> Sequence[Sample]:
         """In an order that is the same on every machine."""
 
     def truth(self, sample: Sample) -> GroundTruth:
         """Read one image's truth. EvaluationError, naming file and cure, where it is missing or damaged."""
+
+    def digest(self, sample: Sample) -> str:
+        """12 hex digits of one image's truth as it lies on disk; "" where it cannot be read."""

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 HYPONYM_DEPTH: Final = 7  # from a breed of dog to "animal"
 HYPERNYM_DEPTH: Final = 2  # beyond, a word says hardly anything
+HEAD_WORDS: Final = 8  # no name of a thing is longer; a long caption would have as many heads as words
 STRENGTH: Final = 0.5  # of a shared meaning: neither word's third meaning, and hardly its second
 RELATIONS: Final = ("exact", "synonym", "hyponym", "hypernym")  # best first
 
@@ -131,7 +132,7 @@ class LexicalMatcher:
     def _above(self, entry: _Entry, depth: int) -> dict[str, int]:
         """What an entry is a kind of -> steps: offsets of meanings, and phrases for those that have none."""
         found: dict[str, int] = {}
-        for steps, phrase in enumerate(entry.heads, start=1):
+        for phrase, steps in entry.heads:
             found[phrase] = steps
             if (synset := _main(self._lexicon, self._lexicon.meanings(phrase))) is not None:
                 return found | {synset: steps} | self._hypernyms(synset, steps, depth)
@@ -149,7 +150,7 @@ class LexicalMatcher:
 class _Entry:
     """A label, or one name of a class. meanings: that can be seen, most usual first; of the whole phrase only.
 
-    synset: the main one. heads: phrases that it is a kind of, where the dictionary lacks it.
+    synset: the main one. heads: phrases that it is a kind of, where the dictionary lacks it, and steps to each.
     """
 
     def __init__(self, text: str, lexicon: Lexicon) -> None:
@@ -170,13 +171,17 @@ def _main(lexicon: Lexicon, meanings: list[Meaning]) -> str | None:
     return next(single, meanings[0].synset if meanings else None)
 
 
-def _heads(words: list[str]) -> Iterator[str]:
-    """ "red traffic light on a pole" -> "traffic light", "light"."""
+def _heads(words: list[str]) -> Iterator[tuple[str, int]]:
+    """ "red traffic light on a pole" -> ("red traffic light", 1), ("traffic light", 2), ("light", 3).
+
+    Of the phrases that end like the head, those of HEAD_WORDS words at most.
+    """
     end = head_position(words) + 1
-    if end < len(words):
-        yield " ".join(words[:end])
-    for start in range(1, end):
-        yield " ".join(words[start:end])
+    behind = int(end < len(words))
+    if behind:
+        yield " ".join(words[:end]), 1
+    for start in range(max(1, end - HEAD_WORDS), end):
+        yield " ".join(words[start:end]), start + behind
 
 
 def _names(written: str) -> list[str]:

@@ -13,6 +13,7 @@ import numpy as np
 from zgcore.errors import EvaluationError
 from zgcore.evaluation.arrays import divide
 from zgcore.evaluation.bootstrap import draws, interval, p_value, ratios, weigh
+from zgcore.evaluation.formats import plural
 from zgcore.evaluation.records import read_scored
 from zgcore.evaluation.scores import class_areas
 
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 TGQ: Final = "tgq"
 RECALL_IOU: Final = 0.5
 TGQ_COSINE: Final = 0.5
-FEWEST: Final = 5  # images with a class, below which resampling them says nothing about others
+FEWEST: Final = 5  # images, or images with a class, below which resampling them says nothing about others
+_LISTED: Final = 3  # images that a refusal names
 NAN: Final = float("nan")
 
 
@@ -35,7 +37,8 @@ NAN: Final = float("nan")
 class ImageFigures:
     """Figures of n images by one kind of reassignment; NaN where an image has none.
 
-    iou, recall: (n,) of each image. intersections, unions, truth: (n, c) pixels of each class.
+    iou, recall: (n,) of each image. intersections, unions, truth: (n, c) pixels of each class. background: (n,) pixels
+    of the truth that are in no class; what is void is counted nowhere.
     """
 
     names: tuple[str, ...]
@@ -44,11 +47,12 @@ class ImageFigures:
     intersections: NDArray[np.int64]
     unions: NDArray[np.int64]
     truth: NDArray[np.int64]
+    background: NDArray[np.int64]
 
     def at(self, rows: Sequence[int]) -> ImageFigures:
         """The same of some of the images."""
         at = list(rows)
-        tables = self.intersections[at], self.unions[at], self.truth[at]
+        tables = self.intersections[at], self.unions[at], self.truth[at], self.background[at]
         return ImageFigures(tuple(self.names[row] for row in rows), self.iou[at], self.recall[at], *tables)
 
     def class_iou(self) -> NDArray[np.float64]:
@@ -65,20 +69,25 @@ def image_figures(run: Run, kind: str, threshold: float | None = None) -> ImageF
     names = tuple(row[0] for row in rows)
     iou, recall = (np.array([row[k] for row in rows], np.float64) for k in (1, 2))
     empty = np.zeros((0, len(run.info.classes)), np.int64)
-    tables = (np.stack([row[k] for row in rows]) if rows else empty for k in (3, 4, 5))
-    return ImageFigures(names, iou, recall, *tables)
+    intersections, unions, truth = (np.stack([row[k] for row in rows]) if rows else empty for k in (3, 4, 5))
+    background = np.array([row[6] for row in rows], np.int64)
+    return ImageFigures(names, iou, recall, intersections, unions, truth, background)
 
 
 def _one(image: ScoredImage, kind: str, threshold: float, classes: int) -> tuple:
     areas = class_areas(image.overlap, image.reassigned[kind], [threshold])
     table = np.zeros((3, classes), np.int64)
     table[:, areas.classes] = areas.intersections[0], areas.unions[0], areas.truth
-    return (image.name, float(areas.iou()[0]), float(areas.recall([RECALL_IOU])[0, 0]), *table)
+    background = int(image.overlap.background.sum())
+    return (image.name, float(areas.iou()[0]), float(areas.recall([RECALL_IOU])[0, 0]), *table, background)
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One figure of two runs, over the same images. low, high: 95% interval of b - a. p: of there being none."""
+    """One figure of two runs, over the same images. low, high: 95% interval of b - a. p: of there being none.
+
+    All three are NaN below FEWEST images.
+    """
 
     kind: str
     name: str
@@ -110,7 +119,10 @@ class Pair:
 
 
 def pair(a: Run, b: Run) -> Pair:
-    """Match two runs image by image. EvaluationError where they are of different classes or share no image or kind."""
+    """Match two runs image by image.
+
+    EvaluationError where they are of different classes, share no image or kind, or had other true masks.
+    """
     if a.info.classes != b.info.classes:
         raise EvaluationError(f"{a.path} and {b.path} score different classes: compare runs over one data set")
     by_kind: dict[str, tuple[ImageFigures, ImageFigures]] = {}
@@ -120,6 +132,7 @@ def pair(a: Run, b: Run) -> Pair:
         left_out |= set(one.names) ^ set(other.names)
         if set(one.names) & set(other.names):
             by_kind[kind] = matched(one, other)
+            check_truth(a, b, *by_kind[kind])
     if not by_kind:
         raise EvaluationError(f"{a.path} and {b.path} share no scored image: compare runs over the same images")
     return Pair(a, b, by_kind, tuple(sorted(left_out)))
@@ -130,6 +143,17 @@ def matched(one: ImageFigures, other: ImageFigures) -> tuple[ImageFigures, Image
     place = {name: row for row, name in enumerate(other.names)}
     rows = [row for row, name in enumerate(one.names) if name in place]
     return one.at(rows), other.at([place[one.names[row]] for row in rows])
+
+
+def check_truth(a: Run, b: Run, one: ImageFigures, other: ImageFigures) -> None:
+    """one, other: matched figures of both runs. EvaluationError where an image has other true pixels in one of them."""
+    same = (one.truth == other.truth).all(axis=1) & (one.background == other.background)
+    if changed := [one.names[row] for row in np.flatnonzero(~same)]:
+        named = ", ".join(changed[:_LISTED]) + (", ..." if len(changed) > _LISTED else "")
+        raise EvaluationError(
+            f"{a.path} and {b.path} were scored against different true masks ({plural(len(changed), 'image')}: "
+            f"{named}); make the older run again in another folder"
+        )
 
 
 def differences(both: Pair) -> list[Difference]:
@@ -154,9 +178,7 @@ def class_differences(both: Pair, kind: str) -> list[tuple[int, Difference]]:
         a, b = (float(run.intersections[:, k].sum() / run.unions[:, k].sum()) for run in (one, other))
         apart = samples[1][:, k] - samples[0][:, k]
         images = int((one.truth[:, k] > 0).sum())
-        low, high = interval(apart) if images >= FEWEST else (NAN, NAN)
-        p = p_value(apart) if images >= FEWEST else NAN
-        found.append((int(k), Difference(kind, "iou", a, b, float(low), float(high), p, images)))
+        found.append((int(k), Difference(kind, "iou", a, b, *_chance(apart, images), images)))
     return found
 
 
@@ -193,9 +215,16 @@ def _difference(
 ) -> Difference:
     drawn, once = draws(len(one.names)), np.ones((1, len(one.names)), np.uint16)
     apart = samples(other, drawn) - samples(one, drawn)
-    low, high = interval(apart)
     a, b = float(samples(one, once)[0]), float(samples(other, once)[0])
-    return Difference(kind, name, a, b, float(low), float(high), p_value(apart), len(one.names))
+    return Difference(kind, name, a, b, *_chance(apart, len(one.names)), len(one.names))
+
+
+def _chance(apart: NDArray[np.float64], images: int) -> tuple[float, float, float]:
+    """low, high and p of resampled differences."""
+    if images < FEWEST:
+        return NAN, NAN, NAN
+    low, high = interval(apart)
+    return float(low), float(high), p_value(apart)
 
 
 def _named(both: Pair) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
@@ -221,6 +250,5 @@ def _hits(image: ScoredImage) -> tuple[int, int]:
 def _tgq_difference(one: NDArray[np.float64], other: NDArray[np.float64]) -> Difference:
     drawn = draws(len(one))
     apart = ratios(other[:, 0], other[:, 1], drawn) - ratios(one[:, 0], one[:, 1], drawn)
-    low, high = interval(apart)
     a, b = (float(run[:, 0].sum() / run[:, 1].sum()) if run[:, 1].sum() else float("nan") for run in (one, other))
-    return Difference(TGQ, "tgq", a, b, float(low), float(high), p_value(apart), len(one))
+    return Difference(TGQ, "tgq", a, b, *_chance(apart, len(one)), len(one))

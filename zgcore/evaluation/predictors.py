@@ -17,7 +17,6 @@ from pycocotools import mask as coco_mask
 from zgcore.errors import EvaluationError
 from zgcore.evaluation.cache import DiskCache, NoCache, digest
 from zgcore.evaluation.prediction import Prediction
-from zgcore.evaluation.remembering import RememberedStages
 from zgcore.images import load_image
 from zgcore.suggest import closest
 
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from zgcore.evaluation.ground_truth import GroundTruth, Sample
+    from zgcore.evaluation.remembering import RememberedStages
     from zgcore.merge import Described
     from zgcore.pipeline import ZeroGuidance
 
@@ -117,6 +117,7 @@ class ModelSpec:
     def build(self) -> MethodPredictor:
         """ConfigError for settings that do not fit the model, WeightsError where weights are missing."""
         from zgcore.build import build_pipeline
+        from zgcore.evaluation.remembering import RememberedStages
         from zgcore.presets import weights_fingerprint
 
         settings = {"seed": self.seed, **self.settings, **ablation(self.predictor)}

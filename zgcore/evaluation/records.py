@@ -12,12 +12,14 @@ import json
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import islice
+from types import NoneType
 from typing import TYPE_CHECKING, Any, Final
 
 from zgcore.errors import EvaluationError
 from zgcore.evaluation.files import run_file
-from zgcore.evaluation.rows import KINDS, ImageRows, to_scored
+from zgcore.evaluation.rows import KINDS, ImageRows, check_classes, to_scored
 from zgcore.evaluation.run_info import read_run as read_run  # of the same folder
+from zgcore.evaluation.scored import SIMILARITY_DECIMALS
 
 try:
     import pyarrow as pa
@@ -90,6 +92,8 @@ _TRUE_MASK_SCHEMA: Final = pa.schema(
     ]
 )
 _TABLES: Final = {IMAGES: _IMAGE_SCHEMA, SEGMENTS: _SEGMENT_SCHEMA, TRUE_MASKS: _TRUE_MASK_SCHEMA}
+_PARTS: Final = (*KINDS, "config", "upper_bound", "boundary", "labels", "human")  # of a summary, as far as it has them
+_COUNTS: Final = ("images", "segments", "failed")
 _NOT_SCORED: Final = frozenset({"mask", "mask_height", "mask_width", "file"})  # what scores do not need
 
 
@@ -145,7 +149,13 @@ def write_tables(run: Path, images: Iterable[ImageRows]) -> None:
 
 def read_scored(run: Path) -> Iterator[ScoredImage]:
     """The images that were scored, in the data set's order. EvaluationError where a table is missing or damaged."""
-    yield from (to_scored(rows) for rows in read_rows(run) if not rows.failed)
+    classes = len(read_run(run).classes)
+    for rows in read_rows(run):
+        if not rows.failed:
+            with _sound(run):
+                image = to_scored(rows)
+                check_classes(image, classes)
+            yield image
 
 
 def read_rows(run: Path) -> Iterator[ImageRows]:
@@ -153,11 +163,12 @@ def read_rows(run: Path) -> Iterator[ImageRows]:
     wanted = [name for name in _SEGMENT_SCHEMA.names if name not in _NOT_SCORED]
     segments, true_masks = _rows(run, SEGMENTS, wanted), _rows(run, TRUE_MASKS)
     for image in _rows(run, IMAGES):
-        rows = ImageRows(
-            image | {"seconds": dict(image["seconds"])},
-            list(islice(segments, image["segments"])),
-            list(islice(true_masks, max(0, image["true_masks"]))),
-        )
+        with _sound(run):
+            rows = ImageRows(
+                image | {"seconds": dict(image["seconds"])},
+                list(islice(segments, int(image["segments"]))),
+                list(islice(true_masks, max(0, image["true_masks"]))),
+            )
         found = {row["image"] for row in (*rows.segments, *rows.true_masks)}
         if len(rows.segments) != image["segments"] or found - {image["name"]}:
             raise EvaluationError(f"{run}: its tables are of different runs; make the run again")
@@ -167,6 +178,16 @@ def read_rows(run: Path) -> Iterator[ImageRows]:
 def read_segments(run: Path) -> Iterator[SegmentRecord]:
     """Every predicted segment, with its mask. EvaluationError where the table is missing or damaged."""
     for row in _rows(run, SEGMENTS):
+        with _sound(run):
+            reassigned = {
+                kind: (
+                    row[f"{kind}_class"],
+                    row[f"{kind}_name"],
+                    round(row[f"{kind}_similarity"], SIMILARITY_DECIMALS),
+                )
+                for kind in KINDS
+                if row[f"{kind}_class"] is not None
+            }
         yield SegmentRecord(
             row["image"],
             row["file"],
@@ -175,17 +196,15 @@ def read_segments(run: Path) -> Iterator[SegmentRecord]:
             row["score"],
             row["area"],
             {"size": [row["mask_height"], row["mask_width"]], "counts": row["mask"]},
-            {
-                kind: (row[f"{kind}_class"], row[f"{kind}_name"], row[f"{kind}_similarity"])
-                for kind in KINDS
-                if row[f"{kind}_class"] is not None
-            },
+            reassigned,
         )
 
 
 def read_true_masks(run: Path) -> Iterator[TrueMaskRecord]:
     """Every true mask that was labelled; none where the run left them out."""
     for row in _rows(run, TRUE_MASKS):
+        with _sound(run):
+            row["similarity"] = round(row["similarity"], SIMILARITY_DECIMALS)
         yield TrueMaskRecord(class_index=row.pop("class"), **row)
 
 
@@ -208,8 +227,9 @@ def mean_seconds(run: Path) -> dict[str, float]:
     images = 0
     for row in _rows(run, IMAGES, ["error", "seconds"]):
         images += not row["error"]
-        for name, value in row["seconds"]:
-            totals[name] = totals.get(name, 0.0) + value
+        with _sound(run):
+            for name, value in row["seconds"]:
+                totals[name] = totals.get(name, 0.0) + value
     return {name: total / images for name, total in totals.items()}
 
 
@@ -228,8 +248,12 @@ def read_summary(run: Path) -> dict[str, Any]:
         raise EvaluationError(f"{run} has no {SUMMARY}: the run is not finished; run it again to go on") from None
     except (OSError, ValueError, RecursionError) as error:
         raise EvaluationError(f"{path} cannot be read: {error}") from error
-    if not isinstance(document, dict):
-        raise EvaluationError(f"{path} is not a summary")
+    if not isinstance(document, dict) or not all(
+        isinstance(document.get(kind), (dict, NoneType)) and type(document.get(figure, 0)) is int
+        for kind in _PARTS
+        for figure in _COUNTS
+    ):
+        raise EvaluationError(f"{path} is damaged: it is no summary; make it again with `zeroguide eval report {run}`")
     return document
 
 
@@ -245,6 +269,16 @@ def _rows(run: Path, table: str, columns: list[str] | None = None) -> Iterator[R
             if batch is None:
                 return
             yield from batch.to_pylist()
+
+
+@contextmanager
+def _sound(run: Path) -> Iterator[None]:
+    """Errors of values that no run writes, as ours."""
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, IndexError, OverflowError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise EvaluationError(f"{run}: its tables are damaged ({reason}); make the run again") from error
 
 
 @contextmanager

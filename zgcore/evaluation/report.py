@@ -13,7 +13,7 @@ from zgcore.evaluation import report_details as details
 from zgcore.evaluation import report_tables as tables
 from zgcore.evaluation.effects import effects_table
 from zgcore.evaluation.files import run_file
-from zgcore.evaluation.paired import image_figures, iou_difference, matched
+from zgcore.evaluation.paired import check_truth, image_figures, iou_difference, matched
 from zgcore.evaluation.report_html import write_html
 from zgcore.evaluation.report_images import gallery_sections
 from zgcore.evaluation.report_markdown import to_markdown
@@ -148,9 +148,22 @@ def _sweep_sections(sweeps: Iterable[Sweep]) -> list[Section]:
         param = "".join(c for c in sweep.param if c.isalnum() or c in "-_")
         names = (f"sweep_{param}{'' if number == 1 else f'_{number}'}" for number in count(1))
         key = next(name for name in names if name not in sections)
-        plots = tuple(_sweep_plots(sweep, key))
-        sections[key] = Section(key, f"Sweep of {short(sweep.param)}", tables=(_sweep_table(sweep),), plots=plots)
+        plots = () if sweep.says_nothing else tuple(_sweep_plots(sweep, key))
+        told = _said_of_sweep(sweep)
+        sections[key] = Section(key, f"Sweep of {short(sweep.param)}", told, (_sweep_table(sweep),), plots)
     return list(sections.values())
+
+
+def _said_of_sweep(sweep: Sweep) -> tuple[str, ...]:
+    """That there is nothing to see, where there is not: a flat line would look like a finding."""
+    if not sweep.says_nothing:
+        return ()
+    preset = sweep.runs[0].info.preset
+    where = f"with preset {preset}" if preset else "here"
+    return (
+        f"All {len(sweep.values)} values give exactly the same figures: {short(sweep.setting)} has no effect {where} "
+        "on these images. This sweep says nothing about it, and is not drawn.",
+    )
 
 
 def _sweep_plots(sweep: Sweep, name: str) -> list[Plot]:
@@ -192,7 +205,9 @@ def _against_usual(sweep: Sweep) -> list[tuple[Cell, Cell]]:
     figures = image_figures(base, ST)
     cells = []
     for run in sweep.runs:
-        one = iou_difference(ST, *matched(figures, image_figures(run, ST)))
+        both = matched(figures, image_figures(run, ST))
+        check_truth(base, run, *both)
+        one = iou_difference(ST, *both)
         cells.append((share(one.value, (one.low, one.high), signed=True), Cell(formats.p_value(one.p), one.p)))
     return cells
 

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from zgcore.colours import PALETTE
-from zgcore.errors import ImageError
+from zgcore.errors import EvaluationError, ImageError
 from zgcore.evaluation import formats
 from zgcore.evaluation.partition import nearest
 from zgcore.evaluation.report_model import Card, Picture, Tag, short
@@ -130,17 +130,23 @@ def _tags(run: Segments, index_map: NDArray[np.int32], of: Sequence[int], colour
 
 def _index_map(records: Sequence[SegmentRecord], height: int, width: int) -> NDArray[np.int32]:
     """(height, width) int32, each pixel's segment, -1 where there is none; small ones lie on large ones."""
-    from pycocotools import mask as coco
-
     out = np.full((height, width), -1, np.int32)
     for number in sorted(range(len(records)), key=lambda i: -records[i].area):
-        whole = coco.decode({**records[number].mask, "counts": _bytes(records[number].mask["counts"])})
-        out[_resized(whole, height, width) > 0] = number
+        out[_resized(_decoded(records[number]), height, width) > 0] = number
     return out
 
 
-def _bytes(counts: bytes | str) -> bytes:
-    return counts.encode("ascii") if isinstance(counts, str) else counts
+def _decoded(record: SegmentRecord) -> NDArray[np.uint8]:
+    """(h, w) of a segment. EvaluationError where its run lengths are damaged."""
+    from pycocotools import mask as coco
+
+    try:
+        counts = record.mask["counts"]
+        return coco.decode({**record.mask, "counts": counts.encode("ascii") if isinstance(counts, str) else counts})
+    except (ValueError, TypeError, KeyError, OverflowError, MemoryError) as error:
+        raise EvaluationError(
+            f"{record.image}: the mask of segment {record.segment} is damaged ({error}); make the run again"
+        ) from error
 
 
 def _resized(values: NDArray, height: int, width: int) -> NDArray:

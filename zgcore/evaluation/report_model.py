@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -27,6 +28,11 @@ class Cell:
     note: str = ""
     soft: bool = False
     bold: bool = False
+
+    @property
+    def order(self) -> float | None:
+        """`value` where it is a number: what is none stands last in a sorted column."""
+        return None if self.value is None or math.isnan(self.value) else self.value
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Final
 
+from zgcore.errors import EvaluationError
 from zgcore.evaluation import formats, published
-from zgcore.evaluation.records import mean_seconds, read_failures, read_run, read_summary
+from zgcore.evaluation.records import SUMMARY, mean_seconds, read_failures, read_run, read_summary
 from zgcore.evaluation.report_model import short
+from zgcore.evaluation.run_settings import set_apart, written
 from zgcore.evaluation.scored import LEXICAL, ST, TT
+from zgcore.evaluation.summary_shape import check_summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -72,14 +75,27 @@ class Run:
 def open_run(path: Path) -> Run:
     """EvaluationError where the folder is no finished run."""
     info, summary = read_run(path), read_summary(path)
+    try:
+        check_summary(summary)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise EvaluationError(
+            f"{path / SUMMARY} is damaged ({error}); make it again with `zeroguide eval report {path}`"
+        ) from error
     return Run(path, info.predictor, info, summary, read_failures(path), mean_seconds(path))
 
 
 def open_runs(paths: Iterable[Path]) -> list[Run]:
-    """Several runs; where two would have one name, the folder's stands beside it."""
-    runs = [open_run(path) for path in paths]
+    """Several runs, named with what is set otherwise than in the preset: "crop, tau_merge 2". Where two would have one
+    name still, the folder's stands beside it.
+    """
+    runs = [_with_settings(open_run(path)) for path in paths]
     often = Counter(run.name for run in runs)
     return [run if often[run.name] == 1 else replace(run, name=f"{run.name} ({run.path.name})") for run in runs]
+
+
+def _with_settings(run: Run) -> Run:
+    settings = (" ".join(written(*setting)) for setting in set_apart(run.info).items())
+    return replace(run, name=", ".join([run.name, *settings]))
 
 
 def facts(run: Run) -> tuple[tuple[str, str], ...]:

@@ -8,6 +8,7 @@ from zgcore.evaluation import formats, published
 from zgcore.evaluation.report_model import Cell, Column, Table, Tile, share, whole, word
 from zgcore.evaluation.report_model import published as printed
 from zgcore.evaluation.report_run import KIND_TITLES
+from zgcore.evaluation.run_settings import set_apart
 from zgcore.evaluation.scored import LEXICAL, ST, TT
 
 if TYPE_CHECKING:
@@ -105,9 +106,10 @@ def ablation_table(runs: Sequence[Run]) -> Table:
     )  # fmt: skip
     rows = []
     for run in runs:
-        found = [published.find(run.info.predictor, data, ST, metric) for data, metric in theirs]
+        own = set_apart(run.info)  # the paper has no figure for other settings
+        found = [None if own else published.find(run.info.predictor, data, ST, metric) for data, metric in theirs]
         rows.append((
-            word(run.name, bold=run.info.predictor == "full"),
+            word(run.name, bold=run.info.predictor == "full" and not own),
             share(run.figure(ST, "iou"), run.bounds(ST, "iou")),
             share(run.figure(ST, "recall"), run.bounds(ST, "recall")),
             share(run.summary.get("tgq"), run.summary.get("tgq_interval")),

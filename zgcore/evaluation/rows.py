@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from zgcore.evaluation.overlap import Overlap
-from zgcore.evaluation.scored import LEXICAL, ST, TT, Reassignment, ScoredImage
+from zgcore.evaluation.scored import LEXICAL, ST, TT, Reassignment, ScoredImage, rounded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from zgcore.evaluation.prediction import Prediction
 
 KINDS: Final = (TT, ST, LEXICAL)
+_BOUNDARY: Final = 4  # counts of `boundary_counts`
 Row = dict[str, Any]
 
 
@@ -100,6 +101,21 @@ def to_scored(rows: ImageRows) -> ScoredImage:
     )
 
 
+def check_classes(image: ScoredImage, classes: int) -> None:
+    """ValueError where an image that was read back has classes, similarities or counts that there cannot be."""
+    overlap, of_truth, reassigned = image.overlap, image.overlap.classes, list(image.reassigned.values())
+    if image.named is not None:
+        reassigned.append(image.named)
+    if of_truth.size and not (of_truth[0] >= 0 and (np.diff(of_truth) > 0).all() and of_truth[-1] < classes):
+        raise ValueError(f"{image.name}: its true classes are not ascending, of 0 to {classes - 1}")
+    if any(((found.classes < -1) | (found.classes >= classes)).any() for found in reassigned):
+        raise ValueError(f"{image.name}: a segment's class is none of the {classes}")
+    if not all(np.isfinite(values).all() for values in (image.scores, *(found.similarity for found in reassigned))):
+        raise ValueError(f"{image.name}: a segment's score or similarity is no number")
+    if len(image.boundary) != _BOUNDARY or min(overlap.counts.min(initial=0), overlap.background.min(initial=0)) < 0:
+        raise ValueError(f"{image.name}: its counts of pixels are none")
+
+
 def _image_row(position: int, name: str, file: str) -> Row:
     return {
         "position": position,
@@ -168,14 +184,14 @@ def _reassignment(kind: str, segments: list[Row]) -> Reassignment:
     relations = tuple(segment["lexical_relation"] for segment in segments) if kind == LEXICAL else None
     return Reassignment(
         np.array([segment[f"{kind}_class"] for segment in segments], np.int32),
-        np.array([segment[f"{kind}_similarity"] for segment in segments], np.float32),
+        rounded([segment[f"{kind}_similarity"] for segment in segments]),
         relations,
     )
 
 
 def _named(rows: list[Row]) -> Reassignment:
     return Reassignment(
-        np.array([row["class"] for row in rows], np.int32), np.array([row["similarity"] for row in rows], np.float32)
+        np.array([row["class"] for row in rows], np.int32), rounded([row["similarity"] for row in rows])
     )
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 import platform
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any, Final
+from types import UnionType
+from typing import TYPE_CHECKING, Any, Final, Union, get_args, get_origin, get_type_hints
 
 from zgcore import __version__
 from zgcore.errors import EvaluationError
@@ -66,15 +68,35 @@ class RunInfo:
         if not isinstance(document, dict) or document.get("schema") != SCHEMA:
             raise ValueError(f"it is not of schema {SCHEMA}")
         try:
-            lists = {name: tuple(map(str, document[name])) for name in ("classes", "notes")}
-            return cls(**{**document, **lists})
+            lists = {name: tuple(document[name]) for name in ("classes", "notes")}
+            found = cls(**{**document, **lists})
         except (TypeError, KeyError) as error:
             raise ValueError(f"it lacks or has unknown entries: {error}") from error
+        for name, kind in get_type_hints(cls).items():
+            if not _is_of(getattr(found, name), kind):
+                raise ValueError(f"its {name} is not {getattr(kind, '__name__', kind)}")
+        return found
 
     def differences(self, other: RunInfo) -> list[str]:
         """The names of what differs and changes results, settings of stages by their own ("clip.sigma2")."""
         mine, theirs = _flat(self), _flat(other)
         return sorted(name for name in mine.keys() | theirs.keys() if mine.get(name) != theirs.get(name))
+
+
+def _is_of(value: Any, kind: Any) -> bool:
+    """Whether a value of JSON is of a type as the fields of `RunInfo` have them."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if kind is Any:
+        return True
+    if origin in (Union, UnionType):
+        return any(_is_of(value, one) for one in inner)
+    if origin is tuple:
+        return all(_is_of(one, inner[0]) for one in value)
+    if origin is dict:
+        return isinstance(value, dict) and all(_is_of(one, inner[1]) for one in value.values())
+    if kind is float:
+        return type(value) in (int, float) and math.isfinite(value)
+    return type(value) is kind
 
 
 def _flat(info: RunInfo) -> dict[str, Any]:

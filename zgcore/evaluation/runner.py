@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from zgcore.errors import EvaluationError
+from zgcore.evaluation.human import human_notes
 from zgcore.evaluation.progress import PROGRESS, Progress
+from zgcore.evaluation.rating_table import read_ratings, write_ratings
 from zgcore.evaluation.records import (
     SUMMARY,
     read_failures,
@@ -19,14 +21,15 @@ from zgcore.evaluation.records import (
     write_summary,
     write_tables,
 )
+from zgcore.evaluation.rows import KINDS
 from zgcore.evaluation.run_info import RUN_FILE, RunInfo, read_run, write_run
 from zgcore.evaluation.summary import MetricConfig, Summary
-from zgcore.evaluation.workers import evaluate_all
+from zgcore.evaluation.truth_digests import keep_digests
 from zgcore.vocabulary.lexicon import Lexicon
 from zgcore.wordnet import WordNet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
 
     from zgcore.evaluation.evaluator import Job
@@ -61,9 +64,13 @@ class Run:
         """
         self._claim()
         if self.is_finished:
+            self._keep_truth(range(len(self.samples)))
             return summarise_run(self.root)
+        from zgcore.evaluation.workers import evaluate_all  # brings torch, which a finished run's report never needs
+
         with Progress(self.root) as progress:
             done = progress.done
+            self._keep_truth(done)
             todo = [(place, sample) for place, sample in enumerate(self.samples) if place not in done]
             left = len(todo)
             with closing(evaluate_all(self.job, todo, workers)) as results:
@@ -98,22 +105,29 @@ class Run:
         else:
             write_run(self.root, self.info)
 
+    def _keep_truth(self, scored: Collection[int]) -> None:
+        """Refuse to go on where the truth of images that are scored is another by now. scored: their positions."""
+        digests = {sample.name: self.job.data.digest(sample) for sample in self.samples}
+        keep_digests(self.root, digests, [self.samples[place].name for place in scored])
+
     def _write(self, progress: Progress) -> dict[str, Any]:
         write_tables(self.root, progress)
         return summarise_run(self.root)
 
 
-def summarise_run(run: Path, ratings: Ratings | None = None, rated: Sequence[str] = ()) -> dict[str, Any]:
+def summarise_run(run: Path, ratings: Mapping[str, Ratings] | None = None) -> dict[str, Any]:
     """Make summary.json again from the tables, without a model.
 
-    ratings: people's points for reassigned labels, whose figures are added; rated: the kinds (TT, ST) they are of.
-    EvaluationError where a table is missing or damaged.
+    ratings: people's points for the labels of some kinds of reassignment. They are kept with the run, in place of those
+    it has of these kinds, and every later summary has their figures. EvaluationError where a table is missing or
+    damaged, and, before anything is written, where no point is of a segment that the run keeps.
     """
+    points = read_ratings(run) | dict(ratings or {})
     info = read_run(run)
     wordnet = WordNet.find(None)
     lexicon = None if wordnet is None else Lexicon(wordnet)
     config = MetricConfig(tt=info.threshold_tt, st=info.threshold_st)
-    summary = Summary(info.classes, config, lexicon, ratings, rated)
+    summary = Summary(info.classes, config, lexicon, points)
     for image in read_scored(run):
         summary.add(image)
     figures = {name: value for name, value in summary.document().items() if name != _PER_IMAGE_SECONDS}
@@ -124,10 +138,13 @@ def summarise_run(run: Path, ratings: Ratings | None = None, rated: Sequence[str
         "subset": info.subset,
         "sentence_model": info.sentence_model,
         "random_weights": info.random_weights,
+        **dict.fromkeys(KINDS),
         **figures,
         "failed": len(read_failures(run)),
-        "notes": list(info.notes),
+        "notes": [*info.notes, *human_notes(figures.get("human", {}))],
         "versions": info.versions,
     }
+    if ratings:
+        write_ratings(run, points)
     write_summary(run, document)
     return document

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import numpy as np
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
     from zgcore.evaluation.overlap import Overlap
 
@@ -18,13 +19,16 @@ ST: Final = "st"  # segment to text: the embedding's nearest class name in CLIP'
 LEXICAL: Final = "lexical"  # the class name the label says, by WordNet
 KINDS: Final = (TT, ST, LEXICAL)
 
+# Of a cosine. Two equal texts, encoded in float32, come out up to 5e-7 off 1; thresholds must not turn on that.
+SIMILARITY_DECIMALS: Final = 5
+
 
 @dataclass(frozen=True, eq=False)  # arrays have no one truth value to compare by
 class Reassignment:
     """The best class of each segment, before any threshold: a threshold only drops segments, it never changes a class.
 
     classes: (n,) int32, index into the data set's classes, -1 where there is none.
-    similarity: (n,) float32 cosine; of lexical matches 1, and 0 without a match.
+    similarity: (n,) float32 cosine, `rounded`; of lexical matches 1, and 0 without a match.
     relations: of lexical matches, what the label is to the class: see `lexical`; "" without a match.
     """
 
@@ -54,3 +58,8 @@ class ScoredImage:
     boundary: tuple[int, int, int, int]
     seconds: Mapping[str, float] = field(default_factory=dict)
     named: Reassignment | None = None
+
+
+def rounded(cosines: ArrayLike) -> NDArray[np.float32]:
+    """Cosines to SIMILARITY_DECIMALS: what equals a threshold as written reaches it, and no cosine is above 1."""
+    return np.round(np.asarray(cosines, np.float64), SIMILARITY_DECIMALS).astype(np.float32)

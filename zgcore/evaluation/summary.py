@@ -15,7 +15,7 @@ from zgcore.evaluation.candidates import majority
 from zgcore.evaluation.human import HumanScores
 from zgcore.evaluation.label_statistics import LabelStatistics
 from zgcore.evaluation.metric_config import MetricConfig
-from zgcore.evaluation.scored import KINDS, LEXICAL, ST, TT
+from zgcore.evaluation.scored import KINDS, LEXICAL
 from zgcore.evaluation.tally import Tally
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from zgcore.evaluation.human import Ratings
     from zgcore.evaluation.scored import ScoredImage
     from zgcore.vocabulary.lexicon import Lexicon
 
@@ -34,7 +35,7 @@ def summarise(
     classes: Sequence[str],
     config: MetricConfig | None = None,
     lexicon: Lexicon | None = None,
-    ratings: Mapping[tuple[str, int], float] | None = None,
+    ratings: Mapping[str, Ratings] | None = None,
 ) -> dict[str, Any]:
     """The document of a `Summary` of all images."""
     summary = Summary(classes, config, lexicon, ratings)
@@ -46,8 +47,8 @@ def summarise(
 class Summary:
     """classes: names of the data set. lexicon: tells adjectives, for label statistics.
 
-    ratings: people's points (`human`). rated: the kinds whose reassigned labels these are about; a label that one kind
-    makes of a segment is not the other's.
+    ratings: people's points for the labels of each kind of reassignment (`human`); what one kind makes of a segment is
+    not the other's.
     """
 
     def __init__(
@@ -55,8 +56,7 @@ class Summary:
         classes: Sequence[str],
         config: MetricConfig | None = None,
         lexicon: Lexicon | None = None,
-        ratings: Mapping[tuple[str, int], float] | None = None,
-        rated: Sequence[str] = (TT, ST),
+        ratings: Mapping[str, Ratings] | None = None,
     ) -> None:
         self.config = config or MetricConfig()
         self.classes = tuple(classes)
@@ -64,7 +64,7 @@ class Summary:
         self._seen = dict.fromkeys(KINDS, 0)
         self._bound = Tally(classes, 0.0, self.config)
         self._labels = LabelStatistics(lexicon)
-        self._human = {} if ratings is None else {k: HumanScores(classes, k, ratings, self.config) for k in rated}
+        self._human = {k: HumanScores(classes, k, points, self.config) for k, points in (ratings or {}).items()}
         self._boundary: list[tuple[int, int, int, int]] = []
         self._named: list[NDArray[np.float32] | None] = []
         self._seconds: dict[str, float] = {}
@@ -94,7 +94,8 @@ class Summary:
     def document(self) -> dict[str, Any]:
         """Fractions, never percent; what does not exist is None, and a kind that no image has is absent.
 
-        EvaluationError where there is no image, or a kind that only some images have: their figures would not compare.
+        EvaluationError where there is no image, a kind that only some images have (their figures would not compare),
+        and where people's points are of no segment that is kept.
         """
         if not self._images:
             raise EvaluationError(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from zgcore.errors import EvaluationError
 from zgcore.evaluation.report_run import open_run
+from zgcore.evaluation.scored import KINDS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 SWEEP_FILE: Final = "sweep.json"
 SCHEMA: Final = 1
+_FIGURES: Final = ("images", "segments", "upper_bound", "boundary", "tgq", "tgq_curve", "labels")  # not only headlines
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,16 @@ class Sweep:
         """The values where all are numbers."""
         there = all(isinstance(value, int | float) and not isinstance(value, bool) for value in self.values)
         return [float(value) for value in self.values] if there else None
+
+    @property
+    def says_nothing(self) -> bool:
+        """Whether every figure is the same whatever the value: what differs is nowhere in the results."""
+        first, *rest = (_figures(run) for run in self.runs)
+        return bool(rest) and all(figures == first for figures in rest)
+
+
+def _figures(run: Run) -> dict[str, Any]:
+    return {name: run.summary.get(name) for name in (*KINDS, *_FIGURES)}
 
 
 def open_sweep(path: Path) -> Sweep:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from zgcore.class_lists import class_list
 from zgcore.evaluation.datasets.label_files import read_ids
-from zgcore.evaluation.datasets.labelled import IdFiles, IdTable, LabelledImages, names
+from zgcore.evaluation.datasets.labelled import IdFiles, IdTable, LabelledImages, ids_of, names
 from zgcore.evaluation.datasets.layout import Published, find, names_in, photos_in, samples_of
 
 if TYPE_CHECKING:
@@ -36,4 +36,6 @@ def open_ade(root: Path) -> LabelledImages:
     samples, notes = samples_of(sorted(photos.keys() | truths), photos, truths, PUBLISHED, base)
     classes = class_list("ade")
     table = IdTable.of({c.id: i for i, c in enumerate(classes)}, _HINT, void=(0,))
-    return LabelledImages("ade", *names(classes), samples, IdFiles(labels, ".png", table, read_ids), notes=notes)
+    return LabelledImages(
+        "ade", *names(classes), samples, IdFiles(labels, ".png", table, read_ids), notes, ids_of(classes)
+    )

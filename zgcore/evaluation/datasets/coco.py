@@ -23,7 +23,7 @@ from zgcore.class_lists import class_list
 from zgcore.errors import EvaluationError
 from zgcore.evaluation.datasets.coco_photos import PHOTOS, photos_of
 from zgcore.evaluation.datasets.label_files import read_colour_ids
-from zgcore.evaluation.datasets.labelled import LabelledImages, names
+from zgcore.evaluation.datasets.labelled import LabelledImages, ids_of, names
 from zgcore.evaluation.datasets.layout import Published, check_name, find, names_in, samples_of
 from zgcore.evaluation.ground_truth import VOID
 
@@ -51,8 +51,15 @@ class PanopticFiles:
     folder: Path
     segments: dict[str, tuple[NDArray[np.int64], NDArray[np.int32]]]
 
+    def file(self, sample: Sample) -> Path:
+        return self.folder / f"{sample.name}.png"
+
+    def meaning(self, sample: Sample) -> bytes:
+        known, classes = self.segments[sample.name]
+        return known.tobytes() + classes.tobytes()
+
     def __call__(self, sample: Sample) -> NDArray[np.int32]:
-        path = self.folder / f"{sample.name}.png"
+        path = self.file(sample)
         pixels = read_colour_ids(path)
         known, classes = self.segments[sample.name]
         place = np.searchsorted(known[:-1], pixels)  # (H, W); at most the last
@@ -73,7 +80,8 @@ def open_coco(root: Path) -> LabelledImages:
     truths = names_in(folder, ".png", PUBLISHED.cure)
     samples, notes = samples_of(sorted(segments), photos, truths, PUBLISHED, root)
     reader = PanopticFiles(folder, segments)
-    return LabelledImages("coco", *names(class_list("coco_panoptic")), samples, reader, notes=notes)
+    classes = class_list("coco_panoptic")
+    return LabelledImages("coco", *names(classes), samples, reader, notes, ids_of(classes))
 
 
 def _segments(path: Path) -> dict[str, tuple[NDArray[np.int64], NDArray[np.int32]]]:

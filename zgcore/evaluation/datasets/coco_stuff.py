@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from zgcore.class_lists import class_list
 from zgcore.evaluation.datasets.coco_photos import PHOTOS, photos_of
 from zgcore.evaluation.datasets.label_files import read_ids
-from zgcore.evaluation.datasets.labelled import IdFiles, IdTable, LabelledImages, names
+from zgcore.evaluation.datasets.labelled import IdFiles, IdTable, LabelledImages, ids_of, names
 from zgcore.evaluation.datasets.layout import Published, find, names_in, samples_of
 
 if TYPE_CHECKING:
@@ -39,4 +39,6 @@ def open_coco_stuff(root: Path) -> LabelledImages:
     samples, notes = samples_of(sorted(photos.keys() | truths), photos, truths, PUBLISHED, root)
     classes = class_list("coco_stuff_things")
     table = IdTable.of({c.id - 1: i for i, c in enumerate(classes)}, _HINT, void=(*range(_CATEGORIES), 255))
-    return LabelledImages("coco171", *names(classes), samples, IdFiles(labels, ".png", table, read_ids), notes=notes)
+    return LabelledImages(
+        "coco171", *names(classes), samples, IdFiles(labels, ".png", table, read_ids), notes, ids_of(classes)
+    )

@@ -51,7 +51,7 @@ def open_folder(root: Path) -> LabelledImages:
     samples = tuple(Sample(check_name(name, str(photo)), photo) for name, photo in photos.items())
     reader = IdFiles(root / "masks", ".png", _table(listed, list(classes)), read_ids)
     tables = tuple(official.get(id_, name) for id_, name in classes.items())
-    return LabelledImages("folder", tuple(classes.values()), tables, samples, reader)
+    return LabelledImages("folder", tuple(classes.values()), tables, samples, reader, ids=tuple(classes))
 
 
 def read_classes(path: Path) -> dict[int, str]:

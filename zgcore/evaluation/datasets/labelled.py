@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
@@ -28,13 +30,20 @@ class TruthReader(Protocol):
     def __call__(self, sample: Sample) -> NDArray[np.int32]:
         """(H, W) int32: per pixel an index into the classes, VOID or BACKGROUND. EvaluationError if unreadable."""
 
+    def file(self, sample: Sample) -> Path:
+        """What is read."""
+
+    def meaning(self, sample: Sample) -> bytes:
+        """What else decides the result: which values of the file are which class."""
+
 
 @dataclass(frozen=True, eq=False)
 class LabelledImages:
     """A DataSet (see `ground_truth`) that holds names and paths only, so that it can be sent to worker processes.
 
     classes: what one calls them, for prompts and sentence embeddings. official: the same as published, for tables.
-    notes: how this copy differs from the published one, a sentence each.
+    notes: how this copy differs from the published one, a sentence each. ids: of the categories as published, parallel
+    to the classes; empty where there is no one numbering.
     """
 
     name: str
@@ -43,10 +52,19 @@ class LabelledImages:
     samples: tuple[Sample, ...]
     reader: TruthReader
     notes: tuple[str, ...] = ()
+    ids: tuple[int, ...] = ()
 
     def truth(self, sample: Sample) -> GroundTruth:
         """Read one image's truth. EvaluationError, naming file and cure, where it is missing or damaged."""
         return GroundTruth(self.reader(sample))
+
+    def digest(self, sample: Sample) -> str:
+        """12 hex digits of one image's truth as it lies on disk, and of what it means; "" where it cannot be read."""
+        try:
+            content = self.reader.file(sample).read_bytes()
+        except OSError:
+            return ""
+        return hashlib.sha256(self.reader.meaning(sample) + content).hexdigest()[:12]
 
 
 @dataclass(frozen=True, eq=False)  # arrays have no one truth value to compare by
@@ -70,6 +88,11 @@ class IdTable:
         indices[list(classes)] = list(classes.values())
         return cls(indices, hint)
 
+    @cached_property
+    def fingerprint(self) -> bytes:
+        """32 bytes, the same for ids of the same meaning."""
+        return hashlib.sha256(self.indices.tobytes()).digest()
+
     def __call__(self, ids: NDArray[np.unsignedinteger], path: Path) -> NDArray[np.int32]:
         """(H, W) ids of 0..65535 -> (H, W) int32 index map. EvaluationError for an id that has no meaning here."""
         found = self.indices[ids]
@@ -91,9 +114,20 @@ class IdFiles:
     table: IdTable
     read: Callable[[Path], NDArray[np.unsignedinteger]]
 
+    def file(self, sample: Sample) -> Path:
+        return self.folder / f"{sample.name}{self.suffix}"
+
+    def meaning(self, sample: Sample) -> bytes:
+        return self.table.fingerprint
+
     def __call__(self, sample: Sample) -> NDArray[np.int32]:
-        path = self.folder / f"{sample.name}{self.suffix}"
+        path = self.file(sample)
         return self.table(self.read(path), path)
+
+
+def ids_of(classes: Iterable[ListedClass]) -> tuple[int, ...]:
+    """Of a published list: the categories' ids."""
+    return tuple(c.id for c in classes)
 
 
 def names(classes: Iterable[ListedClass]) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from zgcore.class_lists import class_list
 from zgcore.errors import EvaluationError
 from zgcore.evaluation.datasets.label_files import read_ids, read_label_map
-from zgcore.evaluation.datasets.labelled import IdFiles, IdTable, LabelledImages, names
+from zgcore.evaluation.datasets.labelled import IdFiles, IdTable, LabelledImages, ids_of, names
 from zgcore.evaluation.datasets.layout import Published, find, names_in, photos_in, read_names, samples_of
 
 if TYPE_CHECKING:
@@ -67,7 +67,8 @@ def open_pascal_context(root: Path, which: Which) -> LabelledImages:
     photos = photos_in(found.photos, {".jpg"}, PUBLISHED.cure)
     truths = names_in(found.truth.folder, found.truth.suffix, PUBLISHED.cure)
     samples, notes = samples_of(found.listed, photos, truths, PUBLISHED, root)
-    return LabelledImages(f"pc{which}", *names(_CLASSES[which]), samples, found.truth, notes=notes)
+    ids = ids_of(_CLASSES[459]) if which == 459 else ()  # the 59 are numbered in two ways
+    return LabelledImages(f"pc{which}", *names(_CLASSES[which]), samples, found.truth, notes, ids)
 
 
 def _detectron(root: Path, which: Which) -> _Found | None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from zgcore.class_lists import class_list
 from zgcore.evaluation.datasets.label_files import read_ids
-from zgcore.evaluation.datasets.labelled import IdFiles, IdTable, LabelledImages, names
+from zgcore.evaluation.datasets.labelled import IdFiles, IdTable, LabelledImages, ids_of, names
 from zgcore.evaluation.datasets.layout import Published, find, names_in, photos_in, read_names, samples_of
 
 if TYPE_CHECKING:
@@ -37,4 +37,6 @@ def open_voc(root: Path) -> LabelledImages:
     samples, notes = samples_of(listed, photos, names_in(labels, ".png", PUBLISHED.cure), PUBLISHED, base)
     classes = class_list("voc")
     table = IdTable.of({c.id: i for i, c in enumerate(classes)}, _HINT, void=(255,), background=(0,))
-    return LabelledImages("voc", *names(classes), samples, IdFiles(labels, ".png", table, read_ids), notes=notes)
+    return LabelledImages(
+        "voc", *names(classes), samples, IdFiles(labels, ".png", table, read_ids), notes, ids_of(classes)
+    )
