@@ -1,4 +1,4 @@
-"""Writing files so that a reader never meets half of one."""
+"""Files and folders of results: whole or not there, and errors that name the option to change."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING
 
 from zgcore.errors import ZeroguideError
+from zgcore.whole_file import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,30 +33,11 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
 
     Raises OutputError where the operating system refuses.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("wb") as handle:
+        with whole_file(path) as handle:
             yield handle
-            handle.flush()
-            os.fsync(handle.fileno())
-        os.replace(temporary, path)
-        _sync_folder(path.parent)
-    except BaseException as error:
-        with suppress(OSError):
-            temporary.unlink()
-        if isinstance(error, OSError):
-            raise OutputError(f"cannot write {path}: {_why(error)}") from error
-        raise
-
-
-def _sync_folder(path: Path) -> None:
-    """Have a name in a folder survive a power cut. Some network file systems cannot, and do it by themselves."""
-    with suppress(OSError):
-        folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {_why(error)}") from error
 
 
 def make_folder(path: Path, option: str = "--out") -> None:

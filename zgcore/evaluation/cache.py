@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import numpy as np
 from huggingface_hub.constants import HF_ASSETS_CACHE
 
-from zgcore.evaluation.files import whole_file
+from zgcore.whole_file import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,6 +90,7 @@ class DiskCache:
     def put(self, stage: str, image: str, key: str, arrays: Arrays) -> None:
         path = self._path(stage, image, key)
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             with whole_file(path) as file:
                 np.savez_compressed(file, allow_pickle=False, **arrays)
         except OSError as error:
@@ -116,7 +117,7 @@ class DiskCache:
 
     def _files(self) -> Iterator[tuple[int, int, Path]]:
         """Time of last use, bytes and path of every file, also of drafts that killed processes left."""
-        for path in (*self.folder.glob("*/??/*.npz"), *self.folder.glob("*/??/.*.partial")):
+        for path in (*self.folder.glob("*/??/*.npz"), *self.folder.glob("*/??/.*.tmp")):
             try:
                 status = path.stat()
             except OSError:  # another process took it away

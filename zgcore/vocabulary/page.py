@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -18,6 +17,7 @@ from scipy.ndimage import binary_erosion
 from zgcore.gallery import page_environment
 from zgcore.placement import clean_text
 from zgcore.vocabulary.normalise import normalise
+from zgcore.whole_file import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -57,22 +57,19 @@ def write_page(path: Path, vocabulary: Vocabulary, contents: PageContents) -> No
     template = page_environment().get_template("vocabulary.html")
     matches = {match.label: match for match in contents.matches}
     cards = (_card(label, contents, matches.get(label.name)) for label in vocabulary.labels)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with draft.open("w", encoding="utf-8", newline="\n") as file:
-        file.writelines(
-            template.generate(
-                title=clean_text(contents.title),
-                vocabulary=vocabulary,
-                texts=sum(len(label.members) for label in vocabulary.labels)
-                + sum(len(label.members) for label in vocabulary.dropped),
-                segments=sum(label.count for label in vocabulary.labels),
-                cards=cards,
-                listed=bool(contents.matches),
-                unmatched=contents.unmatched,
-                decisions=json.dumps(vocabulary.decisions.to_document(), ensure_ascii=False),
-            )
-        )
-    os.replace(draft, path)
+    with whole_file(path) as file:
+        for piece in template.generate(
+            title=clean_text(contents.title),
+            vocabulary=vocabulary,
+            texts=sum(len(label.members) for label in vocabulary.labels)
+            + sum(len(label.members) for label in vocabulary.dropped),
+            segments=sum(label.count for label in vocabulary.labels),
+            cards=cards,
+            listed=bool(contents.matches),
+            unmatched=contents.unmatched,
+            decisions=json.dumps(vocabulary.decisions.to_document(), ensure_ascii=False),
+        ):
+            file.write(piece.encode())
 
 
 def _card(label: Label, contents: PageContents, match: Match | None) -> dict[str, object]:
