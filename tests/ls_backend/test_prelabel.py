@@ -312,8 +312,8 @@ def test_a_killed_run_is_finished_by_two_processes_and_nothing_is_made_twice(tmp
 
 def test_ctrl_c_keeps_what_is_done_and_leaves_nothing_in_hand(tmp_path):
     make_photos(tmp_path / "photos", 6, size=(16, 8))
-    with start(["prelabel", "photos", "--to", "run", "--json"], tmp_path, bands=True, BANDS_SLOW="1.5") as process:
-        until(lambda: len(times(tmp_path / "run")) >= 2, process)
+    with start(["prelabel", "photos", "--to", "run", "--json"], tmp_path, bands=True, BANDS_SLOW="0.5") as process:
+        until(lambda: times(tmp_path / "run") and state_counts(tmp_path / "run")["done"] >= 2, process)
         process.send_signal(signal.SIGINT)
         out, err = ended(process, 130)
     document = json.loads(out)
