@@ -2,6 +2,7 @@
 
 Every rater answers the first BY_KEYS questions with the keys 0 to 3 and Ctrl+Enter in Chromium; the rest come through
 the API under the same account, since the editor takes a second or two a task (STUDY_BY_KEYS=60 does all by keys).
+The segments are made ones, unless STUDY_RUN names a run of `zeroguide label`.
 """
 
 import csv
@@ -30,7 +31,7 @@ def study(tmp_path, monkeypatch, studio):
     """60 questions: 2 batches of 27 rated, 2 gold and 1 repeated."""
     monkeypatch.setenv("LABEL_STUDIO_URL", studio.url)
     monkeypatch.setenv("LABEL_STUDIO_API_KEY", studio.token)
-    run = write_run(tmp_path / "run", 20)
+    run = os.environ.get("STUDY_RUN") or write_run(tmp_path / "run", 20)
     out = tmp_path / "study"
     rules = ["--min-seconds", "0"]  # scripts are quick
     assert (
