@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 
 Tokens = tuple[int, ...]
 
-_CHUNK_TOKENS = 8192
-_CHUNK_TOKENS_CPU = 2048  # more fall out of its caches: 8192 are a sixth slower
-
 
 class ClipTokenizer(Protocol):
     """What is used of an open_clip tokenizer."""
@@ -61,17 +58,15 @@ class ClipText:
 
     model: an open_clip model (`CLIP`, or `CustomTextCLIP` with a `text` tower), causal, read at end of text.
     tokenizer: its tokenizer (byte-pair encoding; `encode`, `sot_token_id`, `eot_token_id`).
-    chunk_tokens: tokens that go through the tower at once; bounds memory. By default what suits the tower's device.
+    chunk_tokens: tokens that go through the tower at once; bounds memory.
 
     Raises TypeError for a tower that is not causal or is read elsewhere.
     """
 
-    def __init__(
-        self, model: CLIP | CustomTextCLIP, tokenizer: ClipTokenizer, *, chunk_tokens: int | None = None
-    ) -> None:
+    def __init__(self, model: CLIP | CustomTextCLIP, tokenizer: ClipTokenizer, *, chunk_tokens: int = 8192) -> None:
         self.tower = getattr(model, "text", model)
         self.tokenizer = tokenizer
-        self.chunk_tokens = chunk_tokens or (_CHUNK_TOKENS_CPU if self.device.type == "cpu" else _CHUNK_TOKENS)
+        self.chunk_tokens = chunk_tokens
         self.blocks = list(self.tower.transformer.resblocks)
         self.context_length = int(self.tower.positional_embedding.shape[0])
         _check_tower(self.tower, self.blocks)
