@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from zgcore.errors import WeightsError
+from zgcore.whole_file import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,9 +66,10 @@ def read_manifest(folder: Path) -> dict[str, Entry]:
 def write_manifest(folder: Path, entries: Mapping[str, Entry]) -> Path:
     """Write the manifest, whole or not at all."""
     content = {"files": {name: asdict(entries[name]) for name in sorted(entries)}}
-    partial = folder / f".{MANIFEST}.partial"
-    partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    return partial.replace(folder / MANIFEST)
+    file = folder / MANIFEST
+    with whole_file(file) as handle:
+        handle.write((json.dumps(content, indent=2) + "\n").encode())
+    return file
 
 
 def fingerprint(folder: Path) -> str:

@@ -19,6 +19,7 @@ from zgcore.config import (
 from zgcore.errors import ConfigError
 from zgcore.manifest import fingerprint
 from zgcore.suggest import closest
+from zgcore.whole_file import whole_file
 
 if TYPE_CHECKING:
     import os
@@ -119,9 +120,8 @@ def save_preset(config: PipelineConfig, folder: Path) -> Path:
     """Write the settings to `folder`/preset.json, whole or not at all, and return the file. Makes the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / PRESET_FILE
-    partial = file.with_name(f".{PRESET_FILE}.partial")
-    partial.write_text(json.dumps(dataclasses.asdict(config), indent=2) + "\n", encoding="utf-8")
-    partial.replace(file)
+    with whole_file(file) as handle:
+        handle.write((json.dumps(dataclasses.asdict(config), indent=2) + "\n").encode())
     return file
 
 
