@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from ls_backend.cli_eval_report import compare, finish, human, report, show
-from ls_backend.cli_model import DEVICE, LOG_LEVEL, PRESET, WEIGHTS, with_options
+from ls_backend.cli_model import DEVICE, LOG_LEVEL, PRESET, SEED, WEIGHTS, with_options
 from ls_backend.cli_params import SuggestingGroup
 from ls_backend.cli_report import Watcher, line, printable, streams
 
@@ -53,7 +53,7 @@ SETTINGS: Final = with_options(
         metavar="WHICH",
         help="all, first:N, random:N (by --seed), list:FILE, paper-first-1000 or paper-random-1000.",
     ),
-    click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of everything random."),
+    SEED,
     click.option(
         "--set",
         "settings",

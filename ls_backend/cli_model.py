@@ -69,6 +69,9 @@ FORMAT: Final = click.option(
 RECURSIVE: Final = click.option(
     "--recursive", "-r", is_flag=True, help="Also take photos from folders below the named ones."
 )
+SEED: Final = click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of everything random."
+)
 SEGMENTS: Final = with_options(
     click.option(
         "--max-segments",
@@ -82,7 +85,7 @@ SEGMENTS: Final = with_options(
         metavar="SHARE",
         help="Smaller segments join the one they came from. Share of the image, 0.01 is one percent.",
     ),
-    click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of everything random."),
+    SEED,
 )
 SPEED: Final = with_options(
     click.option(
