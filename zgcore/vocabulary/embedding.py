@@ -62,7 +62,7 @@ def preset_texts(preset: str, weights: Path | None = None, device: str = "auto")
 
 
 def sentence_texts() -> CentredTexts:
-    """all-MiniLM-L6-v2, of the extra [train]. WeightsError where that is not installed."""
+    """all-MiniLM-L6-v2, of the extra [eval]. WeightsError where that is not installed."""
     from zgcore.mini.training.sentences import SentenceTeacher
 
     teacher = SentenceTeacher()
