@@ -17,7 +17,7 @@ import time
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import zgcore  # noqa: F401 - it must come before whatever imports torchvision
 
@@ -43,8 +43,14 @@ from zgcore.zerocap import ZeroCap
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
+    from zgcore.clip_text import Prefixes
+    from zgcore.token_trie import Ragged
+
+T = TypeVar("T")
 TIE = 1e-5  # log probabilities nearer than this are a tie in float32
 NOISE = 0.03  # standard deviation of the noise on embeddings of words, which have unit length
 Tokens = tuple[int, ...]
@@ -267,11 +273,17 @@ class CountedClipText(ClipText):
 
     flops = 0
 
-    def encode_continuations(self, prefixes: Sequence[Tokens], suffixes: Sequence[Tokens]) -> Tensor:
+    def read_prefixes(self, prefixes: Sequence[Tokens]) -> Prefixes:
+        return self._counted(partial(super().read_prefixes, prefixes))
+
+    def run_continuations(self, prefixes: Prefixes, owners: NDArray[np.int64], rests: Ragged) -> Tensor:
+        return self._counted(partial(super().run_continuations, prefixes, owners, rests))
+
+    def _counted(self, run: Callable[[], T]) -> T:
         with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-            features = super().encode_continuations(prefixes, suffixes)
+            result = run()
         self.flops += counter.get_total_flops()
-        return features
+        return result
 
 
 def text_tower_of_vit_l() -> CLIP:

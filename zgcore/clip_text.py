@@ -6,23 +6,28 @@ texts that begin with the same tokens share those tokens' keys and values. Both 
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
 from zgcore.blocks import check_block, finish_block, project_qkv
+from zgcore.token_trie import Ragged, TokenTrie, parts_of
+from zgcore.trie_attention import Asking, Stems, attend
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
     from open_clip import CLIP, CustomTextCLIP
     from open_clip.transformer import TextTransformer
     from torch import Tensor, nn
 
 Tokens = tuple[int, ...]
+
+CHUNK_TOKENS: Final = {"cpu": 2048, "cuda": 32768}  # what a core's caches hold; what fills a GPU
 
 
 class ClipTokenizer(Protocol):
@@ -38,11 +43,14 @@ class ClipTokenizer(Protocol):
 
 @dataclass(frozen=True)
 class Prefixes:
-    """Keys and values of token prefixes of one length: one (p, heads, length, head width) pair a block."""
+    """p token prefixes that went through the tower.
 
-    length: int
-    keys: tuple[Tensor, ...]
-    values: tuple[Tensor, ...]
+    numbers: prefix -> its number. lengths: (p,). stems: a block's keys and values of all, None where all are empty.
+    """
+
+    numbers: dict[Tokens, int]
+    lengths: NDArray[np.int64]
+    stems: list[Stems | None]
 
 
 def common_prefix(one: Tokens, other: Tokens) -> int:
@@ -58,15 +66,15 @@ class ClipText:
 
     model: an open_clip model (`CLIP`, or `CustomTextCLIP` with a `text` tower), causal, read at end of text.
     tokenizer: its tokenizer (byte-pair encoding; `encode`, `sot_token_id`, `eot_token_id`).
-    chunk_tokens: tokens that go through the tower at once; bounds memory.
+    chunk_tokens: tokens that go through the tower at once, which bounds memory; by default what suits the device.
 
     Raises TypeError for a tower that is not causal or is read elsewhere.
     """
 
-    def __init__(self, model: CLIP | CustomTextCLIP, tokenizer: ClipTokenizer, *, chunk_tokens: int = 8192) -> None:
+    def __init__(self, model: CLIP | CustomTextCLIP, tokenizer: ClipTokenizer, *, chunk_tokens: int = 0) -> None:
         self.tower = getattr(model, "text", model)
         self.tokenizer = tokenizer
-        self.chunk_tokens = chunk_tokens
+        self._chunk_tokens = chunk_tokens
         self.blocks = list(self.tower.transformer.resblocks)
         self.context_length = int(self.tower.positional_embedding.shape[0])
         _check_tower(self.tower, self.blocks)
@@ -75,6 +83,10 @@ class ClipText:
     def device(self) -> torch.device:
         device: torch.device = self.tower.positional_embedding.device
         return device
+
+    @property
+    def chunk_tokens(self) -> int:
+        return self._chunk_tokens or CHUNK_TOKENS.get(self.device.type, CHUNK_TOKENS["cpu"])
 
     @property
     def output_dim(self) -> int:
@@ -102,8 +114,10 @@ class ClipText:
             return torch.empty(0, self.output_dim, device=self.device)
         shared = min(common_prefix(sequences[0], other) for other in sequences)
         shared = min(shared, *(len(sequence) - 1 for sequence in sequences))
-        prefix = sequences[0][:shared]
-        return self.encode_continuations([prefix] * len(sequences), [sequence[shared:] for sequence in sequences])
+        rests = Ragged.of([sequence[shared:] for sequence in sequences])
+        with torch.no_grad():
+            prefix = self.read_prefixes([sequences[0][:shared]])
+        return self.encode_continuations(prefix, np.zeros(len(sequences), np.int64), rests)
 
     def encode_labels(self, labels: Sequence[str], prompt: str) -> Tensor:
         """(n, d) unit vectors of labels, each asked as "{prompt} {label}." (paper section 3.4)."""
@@ -119,86 +133,87 @@ class ClipText:
         run = self.tower.encode_text if hasattr(self.tower, "encode_text") else self.tower
         return run(padded.to(self.device)).float()
 
-    @torch.no_grad()
-    def encode_continuations(self, prefixes: Sequence[Tokens], suffixes: Sequence[Tokens]) -> Tensor:
-        """Embed token sequences given as (prefix, suffix); equal prefixes are run once.
+    def read_prefixes(self, prefixes: Sequence[Tokens]) -> Prefixes:
+        """Run different token prefixes (may be empty) through the tower; gradients flow where they are on."""
+        lengths = np.array([len(prefix) for prefix in prefixes])
+        numbers = {prefix: number for number, prefix in enumerate(prefixes)}
+        longest = int(lengths.max())
+        if not longest:
+            return Prefixes(numbers, lengths, [None] * len(self.blocks))
+        padded = np.zeros((len(prefixes), longest), np.int64)
+        for row, prefix in zip(padded, prefixes, strict=True):
+            row[: len(prefix)] = prefix
+        tokens = torch.from_numpy(padded).to(self.device)  # (p, longest); causal, so what fills up is not seen
+        x = self._embed(tokens, torch.arange(longest, device=self.device).expand_as(tokens))  # (p, longest, width)
+        filled = torch.from_numpy(np.arange(longest) < lengths[:, None]).to(self.device)  # (p, longest)
+        bias = torch.zeros(filled.shape, device=self.device).masked_fill(~filled, float("-inf"))
+        stems: list[Stems | None] = []
+        for block in self.blocks:
+            q, k, v = project_qkv(block, x)  # (p, heads, longest, head width)
+            stems.append(Stems(k, v, bias))
+            if block is not self.blocks[-1]:  # only keys and values of the last block are wanted
+                x = finish_block(block, x, F.scaled_dot_product_attention(q, k, v, is_causal=True))
+        return Prefixes(numbers, lengths, stems)
 
-        prefixes: n token prefixes (may be empty). suffixes: n non-empty rests that end with end of text.
+    @torch.no_grad()
+    def encode_continuations(self, prefixes: Prefixes, owners: NDArray[np.int64], rests: Ragged) -> Tensor:
+        """`run_continuations` without gradients."""
+        return self.run_continuations(prefixes, owners, rests)
+
+    def run_continuations(self, prefixes: Prefixes, owners: NDArray[np.int64], rests: Ragged) -> Tensor:
+        """Embed token sequences given as (number of the prefix, rest); gradients flow where they are on.
+
+        owners: (n,) numbers of prefixes. rests: n non-empty rests that end with end of text.
         Returns (n, d) float32, unnormalised.
         """
-        out = torch.empty(len(suffixes), self.output_dim, device=self.device)
-        by_prefix_length: dict[int, list[int]] = defaultdict(list)
-        for row, prefix in enumerate(prefixes):
-            by_prefix_length[len(prefix)].append(row)
-        for rows in by_prefix_length.values():
-            numbers = {prefix: number for number, prefix in enumerate(dict.fromkeys(prefixes[row] for row in rows))}
-            past = self.run_prefixes(list(numbers))
-            by_length: dict[int, list[int]] = defaultdict(list)
-            for row in rows:
-                by_length[len(suffixes[row])].append(row)
-            for length, bucket in by_length.items():
-                step = max(1, self.chunk_tokens // length)
-                for start in range(0, len(bucket), step):
-                    chunk = bucket[start : start + step]
-                    tokens = torch.tensor([suffixes[row] for row in chunk], device=self.device)  # (b, length)
-                    owner = torch.tensor([numbers[prefixes[row]] for row in chunk], device=self.device)  # (b,)
-                    out[torch.tensor(chunk, device=self.device)] = self.run_suffixes(tokens, owner, past)
-        return out
+        order, found = [], []
+        for part in parts_of(rests, owners, self.chunk_tokens):
+            order.append(part)
+            found.append(self._run_trie(TokenTrie.build(rests.rows(part), owners[part]), prefixes))
+        back = np.argsort(np.concatenate(order))
+        return torch.cat(found)[torch.from_numpy(back).to(self.device)]
 
     def _embed(self, tokens: Tensor, positions: Tensor) -> Tensor:
         """Token and position embeddings, two index tensors of one shape (...) -> (..., width)."""
         table = self.tower.positional_embedding
         return self.tower.token_embedding(tokens).to(table.dtype) + table[positions]
 
-    def run_prefixes(self, prefixes: list[Tokens]) -> Prefixes | None:
-        """Keys and values of p prefixes of one length; None for the empty prefix."""
-        length = len(prefixes[0])
-        if length == 0:
-            return None
-        tokens = torch.tensor(prefixes, device=self.device)  # (p, length)
-        x = self._embed(tokens, torch.arange(length, device=self.device).expand_as(tokens))  # (p, length, width)
-        keys, values = [], []
-        for block in self.blocks:
-            q, k, v = project_qkv(block, x)  # (p, heads, length, head width)
-            keys.append(k.contiguous())  # rows are picked from them for every suffix
-            values.append(v.contiguous())
-            if block is not self.blocks[-1]:  # only keys and values of the last block are wanted
-                x = finish_block(block, x, F.scaled_dot_product_attention(q, k, v, is_causal=True))
-        return Prefixes(length, tuple(keys), tuple(values))
-
-    def run_suffixes(self, tokens: Tensor, owner: Tensor, past: Prefixes | None) -> Tensor:
-        """(b, t) suffixes that continue prefix number `owner` (b,) -> (b, d)."""
-        start = 0 if past is None else past.length
-        t = tokens.shape[1]
-        x, q, k, v = self._first_projections(tokens, start)
-        seen = torch.ones(t, start + t, dtype=torch.bool, device=x.device).tril(start)  # (t, start + t)
-        for number, block in enumerate(self.blocks):
+    def _run_trie(self, trie: TokenTrie, prefixes: Prefixes) -> Tensor:
+        """(n, d) float32 of a trie's texts, in their order."""
+        last, texts = np.unique(trie.ends, return_inverse=True)
+        everyone, enders = Asking(trie, self.device), Asking(trie, self.device, last)
+        x, q, k, v = self._first_projections(trie.tokens, prefixes.lengths[trie.owners] + trie.depths)
+        for number, (block, stems) in enumerate(zip(self.blocks, prefixes.stems, strict=True)):
             if number:
-                q, k, v = project_qkv(block, x)  # (b, heads, t, head width)
-            if past is not None:
-                k = torch.cat([past.keys[number].index_select(0, owner), k], dim=2)  # (b, heads, start + t, head width)
-                v = torch.cat([past.values[number].index_select(0, owner), v], dim=2)
-            if block is self.blocks[-1]:  # only end of text is read
-                x = finish_block(block, x[:, -1:], F.scaled_dot_product_attention(q[:, :, -1:], k, v))
-            else:
-                x = finish_block(block, x, F.scaled_dot_product_attention(q, k, v, attn_mask=seen))
-        x = self.tower.ln_final(x[:, -1])  # (b, width)
+                q, k, v = _rows_first(project_qkv(block, x[None]))
+            asking = enders if block is self.blocks[-1] else everyone  # only end of text is read
+            attended = attend(asking.pick(q), k, v, asking, stems)  # (r, heads, head width)
+            x = finish_block(block, asking.pick(x)[None], attended.transpose(0, 1)[None])[0]  # (r, width)
+        x = self.tower.ln_final(x)
         projection = self.tower.text_projection
         if projection is not None:
             x = projection(x) if callable(projection) else x @ projection
-        return x.float()
+        return x.float()[torch.from_numpy(texts).to(x.device)]
 
-    def _first_projections(self, tokens: Tensor, start: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """(b, t) tokens at positions start.. -> x (b, t, width), and the first block's queries, keys and values.
+    def _first_projections(
+        self, tokens: NDArray[np.int64], positions: NDArray[np.int64]
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Of N tokens: x (N, width), and the first block's queries, keys and values (N, heads, head width).
 
         Nothing is mixed before the first attention, so each token is projected once a position; all texts end alike.
         """
-        t = tokens.shape[1]
-        columns = torch.arange(t, device=tokens.device)
-        pairs, which = (tokens * t + columns).unique(return_inverse=True)  # (u,), (b, t)
-        x = self._embed(pairs // t, start + pairs % t)  # (u, width)
-        q, k, v = (part[0, :, which] for part in project_qkv(self.blocks[0], x[None]))  # (heads, b, t, head width)
-        return x[which], q.transpose(0, 1), k.transpose(0, 1), v.transpose(0, 1)
+        pairs, which = np.unique(tokens * self.context_length + positions, return_inverse=True)  # (u,), (N,)
+        kinds = torch.from_numpy(pairs).to(self.device)
+        x = self._embed(kinds // self.context_length, kinds % self.context_length)  # (u, width)
+        index = torch.from_numpy(which).to(self.device)
+        q, k, v = (part.index_select(0, index) for part in _rows_first(project_qkv(self.blocks[0], x[None])))
+        return x.index_select(0, index), q, k, v
+
+
+def _rows_first(parts: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor]:
+    """Queries, keys and values of one row of tokens: (1, heads, N, head width) -> (N, heads, head width)."""
+    q, k, v = (part[0].transpose(0, 1) for part in parts)
+    return q, k, v
 
 
 def _check_tower(tower: CLIP | TextTransformer, blocks: list[nn.Module]) -> None:

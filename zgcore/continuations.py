@@ -15,7 +15,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from zgcore.clip_text import ClipText, Tokens, common_prefix
+from zgcore.token_texts import TokenTexts
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -23,10 +23,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from zgcore.clip_text import ClipText, Prefixes, Tokens
     from zgcore.language import ContextModel
-
-_WORDS_KEPT = 2**17
-_WORDS_AT_ONCE = 4096
+    from zgcore.token_texts import Continued
 
 
 class Continuations:
@@ -47,6 +46,7 @@ class Continuations:
         self.capacity = max(1, cache_mb * 2**20 // (4 * clip_text.output_dim))
         self._bank = torch.empty(0, clip_text.output_dim, device=clip_text.device)  # (slots, d) normalised
         self._free: list[int] = []
+        self._prefixes: Prefixes | None = None  # of the last call
         self._tables: OrderedDict[str, NDArray[np.int32]] = OrderedDict()  # prefix -> (vocabulary,) slot or -1
 
     @torch.no_grad()  # not inference mode: the result enters a loss
@@ -101,19 +101,25 @@ class Continuations:
 
     def _compute(self, wanted: dict[str, NDArray[np.int64]]) -> None:
         """Make the tables of some prefixes hold some tokens; what is missing runs through the tower together."""
-        heads: list[Tokens] = []
-        tails: list[Tokens] = []
-        missing: dict[str, NDArray[np.int64]] = {}
+        missing: dict[str, Continued] = {}
         for prefix, tokens in wanted.items():
-            table = self._table(prefix)
-            missing[prefix] = tokens[table[tokens] < 0]
-            for head, tail in self.texts.split(prefix, missing[prefix].tolist()):
-                heads.append(head)
-                tails.append(tail)
-        if not tails:
+            unknown = tokens[self._table(prefix)[tokens] < 0]
+            if len(unknown):
+                missing[prefix] = self.texts.split(prefix, unknown)
+        if not missing:
             return
-        features = F.normalize(self.clip_text.encode_continuations(heads, tails), dim=-1)  # (m, d)
-        self._store(missing, features, keep=wanted)
+        parts = list(missing.values())
+        prefixes = self._read({one.heads[owner] for one in parts for owner in np.unique(one.owners)})
+        owners = np.concatenate([one.owners_in(prefixes.numbers) for one in parts])
+        rests = parts[0].rests.joined(*(one.rests for one in parts[1:]))
+        features = self.clip_text.encode_continuations(prefixes, owners, rests)
+        self._store({prefix: one.order for prefix, one in missing.items()}, F.normalize(features, dim=-1), keep=wanted)
+
+    def _read(self, heads: set[Tokens]) -> Prefixes:
+        """Keys and values of some beginnings; the iterations of a step ask for the same ones, which are kept."""
+        if self._prefixes is None or not heads <= self._prefixes.numbers.keys():
+            self._prefixes = self.clip_text.read_prefixes(sorted(heads))
+        return self._prefixes
 
     def _table(self, prefix: str) -> NDArray[np.int32]:
         """The prefix's table, now the most recently used."""
@@ -159,87 +165,3 @@ class _Group:
     rows: list[int]
     tokens: NDArray[np.int64]
     where: NDArray[np.int64]
-
-
-class TokenTexts:
-    """CLIP's tokens of a prefix followed by a token of a language model.
-
-    Words tokenise independently of each other, so tokens that begin a word are tokenised once for all prefixes, those
-    that continue one once for each last word, and many words in one call.
-    """
-
-    def __init__(self, clip_text: ClipText, lm: ContextModel) -> None:
-        self.clip_text = clip_text
-        self.lm = lm
-        self._known: dict[str, Tokens] = {}  # what stands behind a space -> CLIP's tokens
-
-    def text(self, token: int) -> str:
-        """What the token decodes to on its own."""
-        return self.lm.token_texts[token]
-
-    def split(self, prefix: str, tokens: Sequence[int]) -> list[tuple[Tokens, Tokens]]:
-        """CLIP's tokens of "prefix + token", each as (what it shares with the prefix's own tokens, the rest).
-
-        Byte-pair merges may change the prefix's last word when a candidate continues it, so what is shared is
-        found on token ids.
-        """
-        closed = self.clip_text.tokenize(prefix)
-        head, end = closed[:-1], closed[-1:]
-        cut = prefix.rfind(" ") + 1  # where the last word begins
-        before, last = self.clip_text.tokenize(prefix[:cut])[:-1], prefix[cut:]
-        known_texts = self.lm.token_texts
-        texts = [known_texts[token] for token in tokens]
-        separable = [_plain(prefix) and _plain(text) for text in texts]
-        self._learn([_word(last, text) for text, plain in zip(texts, separable, strict=True) if plain])
-        room = self.clip_text.context_length - 1
-        pairs = []
-        for text, plain in zip(texts, separable, strict=True):
-            if plain and text[:1] == " " and len(head) + len(self._known[text]) <= room:
-                pairs.append((head, self._known[text] + end))
-                continue
-            if plain:
-                kept = head if text[:1] == " " else before
-                sequence = self.clip_text.close(kept + self._known[_word(last, text)] + end)
-            else:
-                sequence = self.clip_text.tokenize(prefix + text)
-            shared = min(common_prefix(head, sequence), len(sequence) - 1)
-            pairs.append((sequence[:shared], sequence[shared:]))
-        return pairs
-
-    def _learn(self, words: list[str]) -> None:
-        """Tokenise plain words that are not known. Joined by the end-of-text marker, hundreds take one call."""
-        if len(self._known) > _WORDS_KEPT:
-            self._known.clear()
-        new = [word for word in dict.fromkeys(words) if word not in self._known]
-        tokenizer = self.clip_text.tokenizer
-        marker = tokenizer.decode([tokenizer.eot_token_id]).strip()
-        for start in range(0, len(new), _WORDS_AT_ONCE):
-            part = new[start : start + _WORDS_AT_ONCE]
-            parts = _divide(tokenizer.encode(f" {marker} ".join(part)), tokenizer.eot_token_id)
-            if len(parts) != len(part):  # a tokenizer that does not know its marker in a text
-                parts = [tuple(tokenizer.encode(word)) for word in part]
-            self._known.update(zip(part, parts, strict=True))
-
-
-def _word(last: str, text: str) -> str:
-    """What tokenises independently of all before: the text if it begins a word, else with the word it continues."""
-    return text if text[:1] == " " else last + text
-
-
-def _divide(tokens: list[int], separator: int) -> list[Tokens]:
-    """The runs between separators."""
-    runs: list[list[int]] = [[]]
-    for token in tokens:
-        if token == separator:
-            runs.append([])
-        else:
-            runs[-1].append(token)
-    return [tuple(run) for run in runs]
-
-
-def _plain(text: str) -> bool:
-    """True where CLIP's text cleaning changes nothing but case and spaces, so that words tokenise independently.
-
-    Angle brackets may be part of a special token, which ends a text wherever it stands.
-    """
-    return text.isascii() and text.isprintable() and not {"&", "<", ">"} & set(text)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_FORMAT = "first step 1"  # of the file, and of how features are computed: changes when either does
+_FORMAT = "first step 2"  # of the file, and of how features are computed: changes when either does
 _PROBES = 64  # token texts whose CLIP tokens enter the key
 _GROWTH = 1.25  # a table is written again once it has this many times the rows
 

@@ -1,5 +1,6 @@
 """The text tower with shared prefixes against the plain one and the published one."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -7,6 +8,7 @@ from hypothesis import strategies as st
 
 from tests import golden
 from zgcore.clip_text import ClipText, common_prefix
+from zgcore.token_trie import Ragged
 
 CLIP = golden.text_tower()
 
@@ -50,10 +52,9 @@ def test_continuations_with_different_prefixes():
     texts = ["Image of a red ball", "Image of a dog", "Image of an owl"]
     sequences = [CLIP.tokenize(text) for text in texts]
     cuts = [4, 2, 4]
-    got = CLIP.encode_continuations(
-        [sequence[:cut] for sequence, cut in zip(sequences, cuts, strict=True)],
-        [sequence[cut:] for sequence, cut in zip(sequences, cuts, strict=True)],
-    )
+    prefixes = CLIP.read_prefixes([sequences[0][:4], sequences[1][:2], sequences[2][:4]])
+    rests = Ragged.of([sequence[cut:] for sequence, cut in zip(sequences, cuts, strict=True)])
+    got = CLIP.encode_continuations(prefixes, np.arange(3), rests)
     assert torch.allclose(got, CLIP.encode_plain(texts), atol=1e-5)
 
 

@@ -36,9 +36,9 @@ def describe(labeller: ZeroCap) -> tuple[list[list[Beam]], list[int]]:
     counts: list[int] = []
     encode = labeller.clip_text.encode_continuations
 
-    def counted(heads, tails):
-        counts.append(len(tails))
-        return encode(heads, tails)
+    def counted(prefixes, owners, rests):
+        counts.append(len(rests))
+        return encode(prefixes, owners, rests)
 
     labeller.clip_text.encode_continuations = counted
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ import torch.nn.functional as F
 from zgcore.clip_text import ClipText, common_prefix
 from zgcore.mini.training.sentences import PROMPT, centre
 from zgcore.mini.training.steps import Schedule, train
+from zgcore.token_trie import Ragged
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,16 +81,9 @@ def _mean_before_projection(model: CLIP, tokenizer: MiniTokenizer, phrases: Sequ
 def embed(clip_text: ClipText, sequences: Sequence[Tokens]) -> Tensor:
     """(n, 384) embeddings that gradients flow through; what all sequences begin with is run once."""
     shared = min(common_prefix(sequences[0], other) for other in sequences)
-    past = clip_text.run_prefixes([sequences[0][:shared]])
-    rows: dict[int, list[int]] = defaultdict(list)
-    for row, sequence in enumerate(sequences):
-        rows[len(sequence)].append(row)
-    parts = []
-    for same_length in rows.values():
-        tokens = torch.tensor([sequences[row][shared:] for row in same_length])
-        parts.append(clip_text.run_suffixes(tokens, torch.zeros(len(tokens), dtype=torch.long), past))
-    order = torch.tensor([row for same_length in rows.values() for row in same_length])
-    return torch.cat(parts)[order.argsort()]
+    prefix = clip_text.read_prefixes([sequences[0][:shared]])
+    rests = Ragged.of([sequence[shared:] for sequence in sequences])
+    return clip_text.run_continuations(prefix, np.zeros(len(sequences), np.int64), rests)
 
 
 def distil(model: CLIP, tokenizer: MiniTokenizer, phrases: Sequence[str], targets: Tensor, schedule: Schedule,

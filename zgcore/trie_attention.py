@@ -1,0 +1,122 @@
+"""Attention of a trie's nodes to what they stand behind: the keys of a shared prefix, their ancestors, themselves.
+
+A prefix's keys are not copied to every text that continues it: nodes of one prefix ask together, in blocks. All three
+parts go through one softmax, so nothing but rounding differs from attention over each text on its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from zgcore.token_trie import TokenTrie
+
+BLOCK = 32  # nodes of one prefix that ask together; the last block of a prefix is filled up
+
+
+@dataclass(frozen=True)
+class Stems:
+    """What one block of the tower keeps of p prefixes.
+
+    keys, values: (p, heads, length, head width). bias: (p, length), 0 where a prefix has a token, -inf behind its end.
+    """
+
+    keys: Tensor
+    values: Tensor
+    bias: Tensor
+
+
+@dataclass(frozen=True)
+class _Blocks:
+    """rows: (blocks * BLOCK,) which asking row stands where, filled up with row 0. places: (r,) where each row stands.
+    owners: (blocks,) prefix of each block."""
+
+    rows: Tensor
+    places: Tensor
+    owners: Tensor
+
+
+class Asking:
+    """Which nodes of a trie ask, and whom. nodes: (r,) rising node numbers, or all nodes."""
+
+    def __init__(self, trie: TokenTrie, device: torch.device, nodes: NDArray[np.int64] | None = None) -> None:
+        asking = np.arange(len(trie)) if nodes is None else nodes
+        self.nodes = None if nodes is None else torch.from_numpy(nodes).to(device)
+        self.blocks = _blocks(trie.owners[asking], device)
+        self.behind: list[
+            tuple[slice, Tensor]
+        ] = []  # rows of one level below the first, and their ancestors (m, depth)
+        for level in trie.levels[1:]:
+            start, end = np.searchsorted(asking, [level.first, level.first + len(level)])
+            if start < end:
+                ancestors = level.ancestors[asking[start:end] - level.first]
+                self.behind.append((slice(int(start), int(end)), torch.from_numpy(ancestors).to(device)))
+        self.deepest = max((ancestors.shape[1] for _, ancestors in self.behind), default=0)
+
+    def pick(self, of_nodes: Tensor) -> Tensor:
+        """(N, ...) -> (r, ...), the rows that ask."""
+        return of_nodes if self.nodes is None else of_nodes.index_select(0, self.nodes)
+
+
+def _blocks(owners: NDArray[np.int64], device: torch.device) -> _Blocks:
+    order = np.argsort(owners, kind="stable")
+    counts = np.bincount(owners)
+    blocks = -(-counts // BLOCK)
+    ranks = np.arange(len(owners)) - np.repeat(np.cumsum(counts) - counts, counts)  # among those of the same prefix
+    taken = np.repeat(np.cumsum(blocks) - blocks, counts) * BLOCK + ranks
+    rows, places = np.zeros(int(blocks.sum()) * BLOCK, np.int64), np.empty(len(owners), np.int64)
+    rows[taken], places[order] = order, taken
+    tensors = (torch.from_numpy(part).to(device) for part in (rows, places, np.repeat(np.arange(len(counts)), blocks)))
+    return _Blocks(*tensors)
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, asking: Asking, stems: Stems | None) -> Tensor:
+    """Attention values of the r rows that ask.
+
+    q: (r, heads, head width). k, v: (N, heads, head width) of all nodes. stems: None where prefixes are empty.
+    Returns (r, heads, head width) of q's dtype; computed in float32.
+    """
+    q = q.float() * q.shape[-1] ** -0.5
+    r, heads = q.shape[:2]
+    length = 0 if stems is None else stems.keys.shape[2]
+    scores = q.new_full((r, heads, length + asking.deepest + 1), float("-inf"))  # prefix, ancestors, the node itself
+    scores[..., -1] = (q * asking.pick(k).float()).sum(-1)
+    if stems is not None:
+        found = _blocked(q, asking) @ stems.keys[asking.blocks.owners].float().transpose(2, 3)
+        found = found + stems.bias[asking.blocks.owners][:, None, None]  # (blocks, heads, BLOCK, length)
+        scores[..., :length] = _unblocked(found, asking)
+    for rows, ancestors in asking.behind:
+        theirs = _gather(k, ancestors)  # (m, depth, heads, head width)
+        scores[rows, :, length : length + ancestors.shape[1]] = (theirs * q[rows, None]).sum(-1).transpose(1, 2)
+    shares = scores.softmax(-1)
+    out = asking.pick(v).float() * shares[..., -1:]
+    if stems is not None:
+        told = _blocked(shares[..., :length], asking) @ stems.values[asking.blocks.owners].float()
+        out = out + _unblocked(told, asking)
+    parts = [out[: asking.behind[0][0].start] if asking.behind else out]
+    for rows, ancestors in asking.behind:  # levels follow each other without a gap
+        share = shares[rows, :, length : length + ancestors.shape[1]].transpose(1, 2)[..., None]  # (m, depth, heads, 1)
+        parts.append(out[rows] + (_gather(v, ancestors) * share).sum(1))
+    return torch.cat(parts).to(v.dtype)
+
+
+def _blocked(rows: Tensor, asking: Asking) -> Tensor:
+    """(r, heads, c) -> (blocks, heads, BLOCK, c)."""
+    return rows.index_select(0, asking.blocks.rows).unflatten(0, (-1, BLOCK)).transpose(1, 2)
+
+
+def _unblocked(blocks: Tensor, asking: Asking) -> Tensor:
+    """(blocks, heads, BLOCK, c) -> (r, heads, c)."""
+    return blocks.transpose(1, 2).flatten(0, 1).index_select(0, asking.blocks.places)
+
+
+def _gather(of_nodes: Tensor, index: Tensor) -> Tensor:
+    """(N, ...) by (m, depth) -> (m, depth, ...) float32."""
+    return of_nodes.index_select(0, index.flatten()).unflatten(0, index.shape).float()
