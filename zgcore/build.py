@@ -115,18 +115,25 @@ def _mini_models(folder: Path | None, told_apart: str) -> Models:
     )
 
 
-def assemble(models: Models, config: PipelineConfig, device: torch.device) -> ZeroGuidance:
+def vision_format(device: torch.device) -> torch.dtype:
+    """The number format of the two vision towers on a device: half precision on a GPU, float32 elsewhere."""
+    if device.type != "cuda":
+        return torch.float32
+    return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+
+
+def assemble(
+    models: Models, config: PipelineConfig, device: torch.device, *, vision: torch.dtype | None = None
+) -> ZeroGuidance:
     """Put models on a device and wire the stages.
 
-    On a GPU the two vision towers run in half precision; texts and the language model stay in float32, since a search
-    over words is sensitive to rounding.
+    vision: number format of the two vision towers, by default what suits the device. Texts and the language model stay
+    in float32, since a search over words is sensitive to rounding.
     """
     for module in (models.features.module, models.clip, models.language_model):
         module.requires_grad_(False).eval().to(device)
-    if device.type == "cuda":
-        half = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-        models.features.module.to(half)
-        models.clip.visual.to(half)
+    for tower in (models.features.module, models.clip.visual):
+        tower.to(vision or vision_format(device))
     clip_text = ClipText(models.clip, models.tokenizer)
     marks = [config.preset, __version__, config.digest(), models.fingerprint, "random" if models.random_weights else ""]
     return ZeroGuidance(

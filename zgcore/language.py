@@ -14,6 +14,7 @@ import torch
 from transformers import DynamicCache
 
 from zgcore.errors import ConfigError
+from zgcore.gpt2_step import Gpt2Step
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,6 +66,7 @@ class ContextModel:
 
     def __init__(self, model: PreTrainedModel, tokenizer: Any) -> None:
         self.model = model.requires_grad_(False).eval()
+        self._step = Gpt2Step(model) if Gpt2Step.fits(model) else self._library_step
         self.tokenizer = tokenizer
         self.vocabulary = int(model.get_output_embeddings().weight.shape[0])
         self.bos = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else model.config.bos_token_id
@@ -109,8 +111,13 @@ class ContextModel:
 
     def next_logits(self, tokens: Tensor, context: Tensor) -> Tensor:
         """(r, vocabulary) float32 logits after the last token (r, 1), differentiable in the context."""
+        return self._step(tokens, context).float()
+
+    def _library_step(self, tokens: Tensor, context: Tensor) -> Tensor:
+        """The reference path, and that of models other than GPT-2."""
         output = self.model(input_ids=tokens, past_key_values=_to_cache(context), use_cache=True)
-        return output.logits[:, -1].float()
+        logits: Tensor = output.logits[:, -1]
+        return logits
 
 
 def _to_cache(context: Tensor) -> DynamicCache:

@@ -81,40 +81,41 @@ def attend(q: Tensor, k: Tensor, v: Tensor, asking: Asking, stems: Stems | None)
     """Attention values of the r rows that ask.
 
     q: (r, heads, head width). k, v: (N, heads, head width) of all nodes. stems: None where prefixes are empty.
-    Returns (r, heads, head width) of q's dtype; computed in float32.
+    Returns (r, heads, head width) of v's dtype; computed in float32.
     """
-    q = q.float() * q.shape[-1] ** -0.5
-    r, heads = q.shape[:2]
+    q = q.float()
+    shares = _scores(q, k, asking, stems).mul_(q.shape[-1] ** -0.5).softmax(0)  # (keys, r, heads)
     length = 0 if stems is None else stems.keys.shape[2]
-    scores = q.new_full((r, heads, length + asking.deepest + 1), float("-inf"))  # prefix, ancestors, the node itself
-    scores[..., -1] = (q * asking.pick(k).float()).sum(-1)
+    out = asking.pick(v).float() * shares[-1][..., None]
     if stems is not None:
-        found = _blocked(q, asking) @ stems.keys[asking.blocks.owners].float().transpose(2, 3)
-        found = found + stems.bias[asking.blocks.owners][:, None, None]  # (blocks, heads, BLOCK, length)
-        scores[..., :length] = _unblocked(found, asking)
+        blocks = asking.blocks
+        share = shares[:length].index_select(1, blocks.rows).unflatten(1, (-1, BLOCK)).permute(1, 3, 2, 0)
+        told = share @ stems.values[blocks.owners].float()  # (blocks, heads, BLOCK, head width)
+        out += told.transpose(1, 2).flatten(0, 1).index_select(0, blocks.places)
+    for rows, ancestors in asking.behind:
+        share = shares[length : length + ancestors.shape[1], rows].transpose(0, 1)[..., None]  # (m, depth, heads, 1)
+        out[rows] += (_gather(v, ancestors) * share).sum(1)
+    return out.to(v.dtype)
+
+
+def _scores(q: Tensor, k: Tensor, asking: Asking, stems: Stems | None) -> Tensor:
+    """(keys, r, heads) products with the prefix's keys, the ancestors', and last the node's own; -inf where none is.
+
+    Keys come first, since a softmax over the first axis runs along memory.
+    """
+    length = 0 if stems is None else stems.keys.shape[2]
+    scores = q.new_full((length + asking.deepest + 1, *q.shape[:2]), float("-inf"))
+    scores[-1] = (q * asking.pick(k).float()).sum(-1)
+    if stems is not None:
+        blocks = asking.blocks
+        queries = q.index_select(0, blocks.rows).unflatten(0, (-1, BLOCK)).permute(0, 2, 3, 1)
+        found = stems.keys[blocks.owners].float() @ queries  # (blocks, heads, length, BLOCK)
+        found = found + stems.bias[blocks.owners][:, None, :, None]
+        scores[:length] = found.permute(2, 0, 3, 1).flatten(1, 2).index_select(1, blocks.places)
     for rows, ancestors in asking.behind:
         theirs = _gather(k, ancestors)  # (m, depth, heads, head width)
-        scores[rows, :, length : length + ancestors.shape[1]] = (theirs * q[rows, None]).sum(-1).transpose(1, 2)
-    shares = scores.softmax(-1)
-    out = asking.pick(v).float() * shares[..., -1:]
-    if stems is not None:
-        told = _blocked(shares[..., :length], asking) @ stems.values[asking.blocks.owners].float()
-        out = out + _unblocked(told, asking)
-    parts = [out[: asking.behind[0][0].start] if asking.behind else out]
-    for rows, ancestors in asking.behind:  # levels follow each other without a gap
-        share = shares[rows, :, length : length + ancestors.shape[1]].transpose(1, 2)[..., None]  # (m, depth, heads, 1)
-        parts.append(out[rows] + (_gather(v, ancestors) * share).sum(1))
-    return torch.cat(parts).to(v.dtype)
-
-
-def _blocked(rows: Tensor, asking: Asking) -> Tensor:
-    """(r, heads, c) -> (blocks, heads, BLOCK, c)."""
-    return rows.index_select(0, asking.blocks.rows).unflatten(0, (-1, BLOCK)).transpose(1, 2)
-
-
-def _unblocked(blocks: Tensor, asking: Asking) -> Tensor:
-    """(blocks, heads, BLOCK, c) -> (r, heads, c)."""
-    return blocks.transpose(1, 2).flatten(0, 1).index_select(0, asking.blocks.places)
+        scores[length : length + ancestors.shape[1], rows] = (theirs * q[rows, None]).sum(-1).transpose(0, 1)
+    return scores
 
 
 def _gather(of_nodes: Tensor, index: Tensor) -> Tensor:
