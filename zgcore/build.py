@@ -119,7 +119,8 @@ def vision_format(device: torch.device) -> torch.dtype:
     """The number format of the two vision towers on a device: half precision on a GPU, float32 elsewhere."""
     if device.type != "cuda":
         return torch.float32
-    return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    # torch.cuda.is_bf16_supported counts emulation, which is slow and has no fused attention, and asks another device.
+    return torch.bfloat16 if torch.cuda.get_device_capability(device) >= (8, 0) else torch.float16
 
 
 def assemble(

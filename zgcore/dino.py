@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
+from zgcore.attention_kernels import ready_kernels
 from zgcore.pixels import IMAGENET_MEAN, IMAGENET_STD, to_tensor
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class DinoKeys:
         pixels = to_tensor(image, size, IMAGENET_MEAN, IMAGENET_STD, Image.Resampling.LANCZOS)  # (1, 3, h, w)
         return self.keys(pixels)[0]
 
+    @ready_kernels()
     def keys(self, pixels: Tensor) -> Tensor:
         """(b, 3, h, w) normalised pixels -> (b, gh, gw, c) float32."""
         vit, weight = self.vit, self.vit.patch_embed.proj.weight

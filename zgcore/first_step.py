@@ -13,9 +13,10 @@ import logging
 import os
 import uuid
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Hashable, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -132,14 +133,21 @@ def table_key(clip_text: ClipText, lm: ContextModel, prompt: str) -> str:
         torch.get_float32_matmul_precision(),
     ]
     architecture = [repr(tower.transformer), *(block.attn.num_heads for block in clip_text.blocks)]
-    merges = list(map(list, getattr(tokenizer, "bpe_ranks", {})))
-    described = [_FORMAT, prompt, arithmetic, architecture, probes, getattr(tokenizer, "encoder", {}), merges, texts]
+    vocabularies = _vocabularies_digest(cast("Hashable", tokenizer), texts)
+    described = [_FORMAT, prompt, arithmetic, architecture, probes, vocabularies]
     hasher = hashlib.sha256(json.dumps(described).encode())
     for name, tensor in tower.state_dict().items():
         if not name.startswith("visual."):  # one module holds both towers
             hasher.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
             hasher.update(_bytes(tensor))
     return hasher.hexdigest()
+
+
+@lru_cache(maxsize=2)
+def _vocabularies_digest(tokenizer: Hashable, texts: tuple[str, ...]) -> str:
+    """Of CLIP's vocabulary and merges, where it has them, and of the texts of the language model's tokens."""
+    merges = list(map(list, getattr(tokenizer, "bpe_ranks", {})))
+    return hashlib.sha256(json.dumps([getattr(tokenizer, "encoder", {}), merges, texts]).encode()).hexdigest()
 
 
 def read_table(file: Path, key: str, vocabulary: int, width: int) -> Rows | None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol, get_args
 import torch
 import torch.nn.functional as F
 
+from zgcore.attention_kernels import ready_kernels
 from zgcore.blocks import check_block, finish_block, project_qkv
 from zgcore.config import Saliency
 from zgcore.errors import ConfigError
@@ -110,6 +111,7 @@ class MaskedClip:
     def prepare(self, image: NDArray[np.uint8]) -> Tensor:
         return self.prepare_pixels(self.pixels(image))
 
+    @ready_kernels()
     @torch.inference_mode()
     def prepare_pixels(self, pixels: Tensor) -> Tensor:
         """(1, 3, S, S) -> (1, t, d) hidden state in front of the first masked block."""
@@ -127,12 +129,13 @@ class MaskedClip:
         """
         return self.encode_prepared(self.prepare_pixels(pixels), masks)
 
+    @ready_kernels()
     @torch.inference_mode()
     def encode_prepared(self, prepared: Tensor, masks: Tensor) -> Tensor:
         if masks.ndim != 3:
             raise ValueError(f"masks must be (n, h, w), not {tuple(masks.shape)}")
         if not len(masks):
-            return torch.empty(0, self.visual.output_dim)
+            return torch.empty(0, self.visual.output_dim, device=prepared.device)
         masks = area_average(masks.to(prepared.device, torch.float32), *self.grid)  # (n, gh, gw)
         keys = F.pad(masks.flatten(1), (1, 0), value=1.0)  # (n, t): the global token is always seen
         chunks = [self._encode_chunk(prepared, part) for part in keys.split(self._chunk_size(prepared))]
@@ -230,6 +233,7 @@ class CropMaskClip:
         """pixels (1, 3, h, w) normalised, masks (n, any, any) soft -> (n, d) float32, unnormalised."""
         return self.encode_prepared(pixels, masks)
 
+    @ready_kernels()
     @torch.inference_mode()
     def encode_prepared(self, prepared: Tensor, masks: Tensor) -> Tensor:
         weight = self.visual.positional_embedding
@@ -238,7 +242,7 @@ class CropMaskClip:
         for part in masks.split(self.batch):
             crops = torch.cat([self._crop(prepared, mask) for mask in part])  # (n, 3, S, S)
             features.append(self.visual(crops.to(weight.device, weight.dtype)).float())
-        return torch.cat(features) if features else torch.empty(0, self.visual.output_dim)
+        return torch.cat(features) if features else torch.empty(0, self.visual.output_dim, device=weight.device)
 
     def _crop(self, pixels: Tensor, mask: Tensor) -> Tensor:
         """(1, 3, S, S): the bounding box of the mask's support, black outside the mask."""

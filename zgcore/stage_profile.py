@@ -65,7 +65,12 @@ class StageProfile:
 
     @contextmanager
     def measure(self, name: str, flops: bool) -> Iterator[None]:
-        """Add the block to a stage. A block that fails is not added."""
+        """Add the block to a stage. A block that fails is not added.
+
+        flops: as for `stage`; what cannot be counted runs on the CPU, and neither waits for a GPU nor is charged for it.
+        """
+        if flops:
+            self._synchronise()
         start = time.perf_counter()
         if flops and self.count:
             with _flop_counter() as counter:
@@ -74,7 +79,8 @@ class StageProfile:
         else:
             yield
             counted = None
-        self._synchronise()
+        if flops:
+            self._synchronise()
         self.add(name, time.perf_counter() - start, counted)
 
     def _synchronise(self) -> None:
@@ -114,7 +120,10 @@ def _position(name: str) -> tuple[int, str]:
 
 @contextmanager
 def stage(name: str, *, flops: bool = True) -> Iterator[None]:
-    """Measure the block as a stage if a profile is active. flops: False where operations cannot be counted."""
+    """Measure the block as a stage if a profile is active.
+
+    flops: False where it does not run on the models' device through torch, so that operations cannot be counted.
+    """
     profile = _active.get()
     if profile is None:
         yield

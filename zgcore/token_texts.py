@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from zgcore.language import ContextModel
 
 
+_HEADS_KEPT = 4096  # prefixes whose tokens are kept
+
+
 @dataclass(frozen=True)
 class Continued:
     """CLIP's tokens of n texts that continue one text. heads: what they may begin with.
@@ -51,6 +54,7 @@ class TokenTexts:
     def __init__(self, clip_text: ClipText, lm: ContextModel) -> None:
         self.clip_text = clip_text
         self.lm = lm
+        self._known_heads: dict[str, list[Tokens]] = {}
         self.words = _words_of(cast("Hashable", clip_text.tokenizer), lm.token_texts)
 
     def text(self, token: int) -> str:
@@ -63,47 +67,65 @@ class TokenTexts:
         Byte-pair merges may change the prefix's last word when a candidate continues it: such texts are divided in
         front of that word, texts that cleaning changes altogether behind start of text.
         """
-        head = self.clip_text.tokenize(prefix)[:-1]
-        cut = prefix.rfind(" ") + 1  # where the last word begins
-        before, last = self.clip_text.tokenize(prefix[:cut])[:-1], prefix[cut:]
-        heads = [head, before, head[:1]]
-        plain = is_plain(prefix)
-        begins = self.words.begin[tokens] if plain else np.zeros(len(tokens), np.bool_)
-        fitting, others = tokens[begins], tokens[~begins]
-        easy = self.words.rows(fitting)
-        fits = easy.lengths <= self.clip_text.context_length - len(head)
-        others = np.concatenate([fitting[~fits], others])
-        fitting, easy = fitting[fits], easy.rows(np.flatnonzero(fits))
-        sequences = self._sequences(prefix, before, last, plain, others)
-        owned = [next(n for n, kept in enumerate(heads) if _continues(sequence, kept)) for sequence in sequences]
-        rests = Ragged.of([sequence[len(heads[n]) :] for n, sequence in zip(owned, sequences, strict=True)])
-        owners = np.concatenate([np.zeros(len(fitting), np.int64), np.array(owned, np.int64)])
-        return Continued(heads, np.concatenate([fitting, others]), owners, easy.joined(rests))
-
-    def _sequences(
-        self, prefix: str, before: Tokens, last: str, plain: bool, tokens: NDArray[np.int64]
-    ) -> list[Tokens]:
-        """CLIP's tokens, from start to end of text, of the texts that the table does not know."""
-        texts = [self.text(token) for token in tokens.tolist()]
-        words = [(last + text) if plain and is_plain(text) and text[:1] != " " else "" for text in texts]
-        end = (self.clip_text.tokenizer.eot_token_id,)
-        found = iter(self.words.encode([word for word in words if word]))
-        return [
-            self.clip_text.close(before + next(found) + end) if word else self.clip_text.tokenize(prefix + text)
-            for word, text in zip(words, texts, strict=True)
+        last = prefix[prefix.rfind(" ") + 1 :]
+        heads = self._heads(prefix)
+        begin = self.words.begin[tokens] & is_plain(prefix)
+        carry = self.words.carry[tokens] & is_plain(prefix) & bool(last)
+        parts = [
+            self._fitting(tokens[begin], self.words.rows(tokens[begin]), heads, 0),
+            self._fitting(tokens[carry], self.words.rows_behind(last, tokens[carry]), heads, 1),
         ]
+        others = [tokens[~(begin | carry)], *(part.left for part in parts)]
+        parts.append(self._one_by_one(prefix, np.concatenate(others), heads))
+        orders, owners = [part.order for part in parts], [part.owners for part in parts]
+        rests = parts[0].rests.joined(*(part.rests for part in parts[1:]))
+        return Continued(heads, np.concatenate(orders), np.concatenate(owners), rests)
+
+    def _heads(self, prefix: str) -> list[Tokens]:
+        """The prefix's tokens, those in front of its last word, and start of text; kept for the steps that follow."""
+        if prefix not in self._known_heads:
+            if len(self._known_heads) >= _HEADS_KEPT:
+                self._known_heads.clear()
+            head, before = (self.clip_text.tokenize(text)[:-1] for text in (prefix, prefix[: prefix.rfind(" ") + 1]))
+            self._known_heads[prefix] = [head, before, head[:1]]
+        return self._known_heads[prefix]
+
+    def _fitting(self, tokens: NDArray[np.int64], rests: Ragged, heads: list[Tokens], owner: int) -> _Part:
+        """Texts behind one head; those too long for the tower are left."""
+        fits = rests.lengths <= self.clip_text.context_length - len(heads[owner])
+        order = tokens[fits]
+        return _Part(order, np.full(len(order), owner), rests.rows(np.flatnonzero(fits)), tokens[~fits])
+
+    def _one_by_one(self, prefix: str, tokens: NDArray[np.int64], heads: list[Tokens]) -> _Part:
+        """Texts that are tokenised whole."""
+        sequences = [self.clip_text.tokenize(prefix + self.text(token)) for token in tokens.tolist()]
+        owned = [next(n for n, head in enumerate(heads) if _continues(sequence, head)) for sequence in sequences]
+        rests = Ragged.of([sequence[len(heads[n]) :] for n, sequence in zip(owned, sequences, strict=True)])
+        return _Part(tokens, np.array(owned, np.int64), rests, tokens[:0])
+
+
+@dataclass(frozen=True)
+class _Part:
+    """As `Continued`; left: tokens that are not in it."""
+
+    order: NDArray[np.int64]
+    owners: NDArray[np.int64]
+    rests: Ragged
+    left: NDArray[np.int64]
 
 
 class Words:
     """CLIP's tokens of words. texts: of all tokens of a language model.
 
-    begin: (vocabulary,) tokens that are a plain text and begin with a space.
+    begin, carry: (vocabulary,) tokens whose text is plain and begins with a space, or with anything else.
     """
 
     def __init__(self, tokenizer: ClipTokenizer, texts: Sequence[str]) -> None:
         self.tokenizer = tokenizer
         self.texts = texts
-        self.begin = np.array([text[:1] == " " and is_plain(text) for text in texts])
+        plain = np.array([is_plain(text) for text in texts])
+        space = np.array([text[:1] == " " for text in texts])
+        self.begin, self.carry = plain & space, plain & ~space
         self._fast = _compiled(tokenizer)
         self._known = Ragged(np.empty(0, np.int64), np.empty(0, np.int64))
         self._row = np.full(len(texts), -1, np.int64)  # token -> row of what is known
@@ -114,11 +136,17 @@ class Words:
         with self._lock:
             new = np.unique(tokens[self._row[tokens] < 0])
             if len(new):
-                end = self.tokenizer.eot_token_id
-                found = [(*word, end) for word in self.encode([self.texts[token] for token in new.tolist()])]
                 self._row[new] = len(self._known) + np.arange(len(new))
-                self._known = self._known.joined(Ragged.of(found))
+                self._known = self._known.joined(self._closed([self.texts[token] for token in new.tolist()]))
             return self._known.rows(self._row[tokens])
+
+    def rows_behind(self, last: str, tokens: NDArray[np.int64]) -> Ragged:
+        """What a word becomes that (n,) tokens carry on, end of text behind each."""
+        return self._closed([last + self.texts[token] for token in tokens.tolist()])
+
+    def _closed(self, words: list[str]) -> Ragged:
+        end = self.tokenizer.eot_token_id
+        return Ragged.of([(*word, end) for word in self.encode(words)])
 
     def encode(self, words: list[str]) -> list[Tokens]:
         """CLIP's tokens of plain words."""
