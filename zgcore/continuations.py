@@ -8,7 +8,6 @@ goes first; the prompt, which every segment begins with, stays).
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,6 +25,8 @@ if TYPE_CHECKING:
     from zgcore.clip_text import ClipText, Prefixes, Tokens
     from zgcore.language import ContextModel
     from zgcore.token_texts import Continued
+
+_GATHERED_MB = 64  # features that are laid side by side for rows with different prefixes
 
 
 class Continuations:
@@ -45,7 +46,7 @@ class Continuations:
         self.lasting = frozenset(lasting)
         self.capacity = max(1, cache_mb * 2**20 // (4 * clip_text.output_dim))
         self._bank = torch.empty(0, clip_text.output_dim, device=clip_text.device)  # (slots, d) normalised
-        self._free: list[int] = []
+        self._free = np.empty(0, np.int32)  # slots that nothing is in
         self._prefixes: Prefixes | None = None  # of the last call
         self._tables: OrderedDict[str, NDArray[np.int32]] = OrderedDict()  # prefix -> (vocabulary,) slot or -1
 
@@ -55,19 +56,43 @@ class Continuations:
 
         prefixes: n texts. ids: (n, k) token ids. embeddings: (n, d) unit vectors. Returns (n, k) float32.
         """
-        groups = self._groups(prefixes, ids.cpu().numpy())
-        self._compute({prefix: group.tokens for prefix, group in groups.items()})
-        device = self._bank.device
-        slots = np.concatenate([self._tables[prefix][group.tokens] for prefix, group in groups.items()])
-        features = torch.from_numpy(slots.astype(np.int64)).to(device).split([len(g.tokens) for g in groups.values()])
-        where = torch.from_numpy(np.concatenate([group.where for group in groups.values()])).to(device)  # (n, k)
-        found = []
-        for group, part, columns in zip(
-            groups.values(), features, where.split([len(group.rows) for group in groups.values()]), strict=True
-        ):
-            found.append((embeddings[group.rows] @ self._bank[part].T).gather(1, columns))  # (rows, k)
-        order = np.argsort(np.concatenate([group.rows for group in groups.values()]))
-        return torch.cat(found)[torch.from_numpy(order).to(device)]
+        asked = ids.cpu().numpy()
+        groups: dict[str, list[int]] = {}
+        for row, prefix in enumerate(prefixes):
+            groups.setdefault(prefix, []).append(row)
+        self._compute({prefix: self._distinct(asked[rows]) for prefix, rows in groups.items()})
+        found = torch.empty(ids.shape, device=self._bank.device)
+        alone = [rows[0] for rows in groups.values() if len(rows) == 1]
+        for start in range(0, len(alone), self._rows_at_once(ids.shape[1])):
+            rows = alone[start : start + self._rows_at_once(ids.shape[1])]
+            slots = np.stack([self._tables[prefixes[row]][asked[row]] for row in rows])
+            where = self._index(np.array(rows))
+            found[where] = (self._bank[self._index(slots)] @ embeddings[where][..., None])[..., 0]
+        for prefix, rows in groups.items():
+            if len(rows) > 1:
+                where = self._index(np.array(rows))
+                found[where] = self._cosines_behind(prefix, asked[rows], embeddings[where])
+        return found
+
+    def _cosines_behind(self, prefix: str, asked: NDArray[np.int64], embeddings: Tensor) -> Tensor:
+        """(m, k) cosines of m rows with one prefix, each distinct candidate read once."""
+        tokens = self._distinct(asked)
+        place = np.empty(self.vocabulary, dtype=np.int64)
+        place[tokens] = np.arange(len(tokens))
+        features = self._bank[self._index(self._tables[prefix][tokens])]  # (u, d)
+        return (embeddings @ features.T).gather(1, self._index(place[asked]))
+
+    def _distinct(self, asked: NDArray[np.int64]) -> NDArray[np.int64]:
+        """(m, k) token ids -> the distinct ones, rising."""
+        flags = np.zeros(self.vocabulary, dtype=np.bool_)
+        flags[asked] = True
+        return np.flatnonzero(flags)
+
+    def _rows_at_once(self, candidates: int) -> int:
+        return max(1, _GATHERED_MB * 2**20 // (4 * candidates * self.clip_text.output_dim))
+
+    def _index(self, numbers: NDArray[np.integer]) -> Tensor:
+        return torch.from_numpy(numbers.astype(np.int64, copy=False)).to(self._bank.device)
 
     def count(self, prefix: str) -> int:
         """How many tokens' features are known behind a prefix."""
@@ -77,27 +102,12 @@ class Continuations:
         """What is known of a prefix: (n,) token ids, rising, and their (n, d) unit features."""
         table = self._tables.get(prefix, np.empty(0, np.int32))
         ids = np.flatnonzero(table >= 0)
-        return ids, self._bank[torch.from_numpy(table[ids].astype(np.int64)).to(self._bank.device)]
+        return ids, self._bank[self._index(table[ids])]
 
     def add(self, prefix: str, ids: NDArray[np.int64], features: Tensor) -> None:
         """Take features of "prefix + token" that were computed before, in place of those known: as `rows` gave them."""
         self._forget(prefix)
         self._store({prefix: ids}, features.to(self._bank.device), keep={prefix})
-
-    def _groups(self, prefixes: Sequence[str], ids: NDArray[np.int64]) -> dict[str, _Group]:
-        """Rows of equal prefix, and which tokens they ask for."""
-        rows: dict[str, list[int]] = {}
-        for row, prefix in enumerate(prefixes):
-            rows.setdefault(prefix, []).append(row)
-        place = np.empty(self.vocabulary, dtype=np.int64)
-        groups = {}
-        for prefix, members in rows.items():
-            asked = np.zeros(self.vocabulary, dtype=np.bool_)
-            asked[ids[members]] = True
-            tokens = np.flatnonzero(asked)
-            place[tokens] = np.arange(len(tokens))
-            groups[prefix] = _Group(members, tokens, place[ids[members]])
-        return groups
 
     def _compute(self, wanted: dict[str, NDArray[np.int64]]) -> None:
         """Make the tables of some prefixes hold some tokens; what is missing runs through the tower together."""
@@ -131,13 +141,13 @@ class Continuations:
     def _store(self, tokens: dict[str, NDArray[np.int64]], features: Tensor, keep: Collection[str]) -> None:
         """Put (m, d) features, each prefix's in turn, into the bank; no prefix in `keep` is dropped for them."""
         slots = self._allocate(len(features), keep)
-        self._bank[torch.tensor(slots, dtype=torch.long, device=self._bank.device)] = features
+        self._bank[self._index(slots)] = features
         start = 0
         for prefix, own in tokens.items():
             self._table(prefix)[own] = slots[start : start + len(own)]
             start += len(own)
 
-    def _allocate(self, count: int, keep: Collection[str]) -> list[int]:
+    def _allocate(self, count: int, keep: Collection[str]) -> NDArray[np.int32]:
         """Free slots: new ones up to the capacity, then those of the least recently used prefixes not in `keep`."""
         while len(self._free) < count and len(self._bank) + count - len(self._free) > self.capacity:
             oldest = next((prefix for prefix in self._tables if prefix not in self.lasting), None)
@@ -148,20 +158,10 @@ class Continuations:
             size = len(self._bank)
             grown = max(size + count - len(self._free), min(2 * size, self.capacity))
             self._bank = torch.cat([self._bank, self._bank.new_empty(grown - size, self._bank.shape[1])])
-            self._free.extend(range(size, grown))
-        cut = len(self._free) - count
-        taken, self._free = self._free[cut:], self._free[:cut]
+            self._free = np.concatenate([self._free, np.arange(size, grown, dtype=np.int32)])
+        self._free, taken = np.split(self._free, [len(self._free) - count])
         return taken
 
     def _forget(self, prefix: str) -> None:
         table = self._tables.pop(prefix, np.empty(0, np.int32))
-        self._free.extend(table[table >= 0].tolist())
-
-
-@dataclass(frozen=True)
-class _Group:
-    """Rows of one prefix. tokens: (u,) distinct ids they ask for, rising. where: (rows, k) index into `tokens`."""
-
-    rows: list[int]
-    tokens: NDArray[np.int64]
-    where: NDArray[np.int64]
+        self._free = np.concatenate([self._free, table[table >= 0]])

@@ -165,8 +165,9 @@ class ZeroCap:
         shifted = F.log_softmax(logits, dim=-1)
         fused = self.config.fusion * shifted + (1 - self.config.fusion) * untouched  # (r, vocabulary)
         owner = torch.from_numpy(search.beams.owner).to(fused.device)
-        totals = torch.tensor([float(len(ended)) for ended in search.beams.ended], device=fused.device)  # (n,)
-        totals = totals.index_add(0, owner, fused.logsumexp(dim=-1).exp())  # each row's sum is close to 1
+        ended = torch.tensor([float(len(beams)) for beams in search.beams.ended], device=fused.device)  # (n,)
+        sums = fused.logsumexp(dim=-1).exp()  # (r,) each close to 1
+        totals = ended + F.one_hot(owner, len(ended)).T.to(sums.dtype) @ sums  # a scattered sum has no fixed order
         return fused - totals[owner].log()[:, None]
 
     def _shifted_logits(self, search: Search, untouched: Tensor) -> Tensor:
