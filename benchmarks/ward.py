@@ -1,13 +1,13 @@
 """Ward clustering without connectivity: zgcore.ward against scipy, fastcluster and scikit-learn.
 
     python benchmarks/ward.py                  # 11,881 x 384, a 224 x 224 image at stride 2
-    python benchmarks/ward.py --large          # and 50,176 x 384, one turn; needs 20 GB for all, half an hour
+    python benchmarks/ward.py --points 50176 --repeats 1 --methods zgcore fastcluster   # 10 GB, some ten minutes
     python benchmarks/ward.py --features F.npy # real ones, (n, c)
 
 Every run is a process of its own, so that its peak memory is its own; methods take turns, so that a busy machine
-slows all of them. Prints medians, the ratio to zgcore within each turn, and whether the cut at 20 agrees. Libraries
-hold all distances, some twice; those that do not fit the memory that is free are left out, and named. `fastcluster
-vectors` is fastcluster's own way of saving memory.
+slows all of them. Prints every run as it ends, then medians, the ratio to zgcore within each turn, and whether the cut
+at 20 agrees. Libraries hold all distances, some twice; those that do not fit the memory that is free are left out, and
+named, and so are those that the system ends. `fastcluster-vectors` is fastcluster's own way of saving memory.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ METHODS = {  # name -> module, and how many copies of the n (n - 1) / 2 float64 
     "zgcore": ("zgcore", 0),
     "scipy": ("scipy", 2),
     "fastcluster": ("fastcluster", 1),
-    "fastcluster vectors": ("fastcluster", 0),
+    "fastcluster-vectors": ("fastcluster", 0),
     "sklearn": ("sklearn", 2),  # it calls scipy
 }
 SPARE = 2 << 30  # bytes for everything else
@@ -85,11 +85,19 @@ def child(method: str, features: Path, out: Path) -> None:
     print(json.dumps({"seconds": seconds, "mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MIB}))
 
 
-def measure(method: str, features: Path) -> dict[str, Any]:
+def measure(method: str, features: Path) -> dict[str, Any] | None:
+    """None where the system ended the process, as it does when memory runs out."""
     out = features.with_name("tree.npy")
     command = [sys.executable, __file__, "--child", method, str(features), str(out)]
-    answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return {**json.loads(answer.splitlines()[-1]), "tree": np.load(out)}
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode < 0:
+        print(f"{method}: ended by signal {-done.returncode}", file=sys.stderr)
+        return None
+    if done.returncode:
+        raise SystemExit(f"{method} failed:\n{done.stderr}")
+    found = json.loads(done.stdout.splitlines()[-1])
+    print(f"{method}: {found['seconds']:.1f} s, {found['mib']:.0f} MiB", file=sys.stderr, flush=True)
+    return {**found, "tree": np.load(out)}
 
 
 def same_cut(one: np.ndarray, other: np.ndarray) -> bool:
@@ -105,10 +113,11 @@ def available_bytes() -> int:
     return int(fields["MemAvailable"].split()[0]) * 1024
 
 
-def feasible(n: int) -> list[str]:
+def feasible(n: int, wanted: list[str]) -> list[str]:
     """The methods that are installed and fit the memory; says which are not."""
     methods, free = [], available_bytes() - SPARE
-    for name, (module, copies) in METHODS.items():
+    for name in wanted:
+        module, copies = METHODS[name]
         needed = copies * n * (n - 1) // 2 * 8
         if not importlib.util.find_spec(module):
             print(f"{name} is left out: not installed")
@@ -119,25 +128,26 @@ def feasible(n: int) -> list[str]:
     return methods
 
 
-def compare(features: np.ndarray, repeats: int) -> str:
+def compare(features: np.ndarray, repeats: int, wanted: list[str]) -> str:
     n, c = features.shape
-    methods = feasible(n)
-    runs: dict[str, list[dict[str, Any]]] = {name: [] for name in methods}
+    methods = feasible(n, wanted)
+    turns: list[dict[str, dict[str, Any]]] = []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "features.npy"
         np.save(path, features)
-        for _ in range(repeats):
-            for name in methods:
-                runs[name].append(measure(name, path))
-    ours = runs["zgcore"]
+        turns += ({name: found for name in methods if (found := measure(name, path))} for _ in range(repeats))
     lines = [
         f"\n{n:,} x {c}\n",
         f"| method | seconds | times zgcore's | peak MiB | largest relative height error | same cut at {LEAVES} |",
         "|---|---|---|---|---|---|",
     ]
-    for name, results in runs.items():
-        ratio = statistics.median(one["seconds"] / mine["seconds"] for one, mine in zip(results, ours, strict=True))
-        reference, mine = results[0]["tree"], ours[0]["tree"]
+    for name in methods:
+        pairs = [(turn[name], turn["zgcore"]) for turn in turns if name in turn and "zgcore" in turn]
+        if not pairs:
+            continue
+        results = [one for one, _ in pairs]
+        ratio = statistics.median(one["seconds"] / mine["seconds"] for one, mine in pairs)
+        reference, mine = pairs[0][0]["tree"], pairs[0][1]["tree"]
         error = np.max(np.abs(reference[:, 2] - mine[:, 2]) / np.maximum(reference[:, 2], np.finfo(float).tiny))
         lines.append(
             f"| {name} | {statistics.median(r['seconds'] for r in results):.1f} | {ratio:.1f} "
@@ -150,7 +160,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--points", type=int, default=11_881)
     parser.add_argument("--features", type=Path, help="an (n, c) array in an .npy file")
-    parser.add_argument("--large", action="store_true", help="50,176 points too")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS), help="zgcore among them")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -158,9 +168,8 @@ def main() -> None:
         method, features, out = options.child
         child(method, Path(features), Path(out))
         return
-    print(compare(np.load(options.features) if options.features else made_up(options.points, 384), options.repeats))
-    if options.large:
-        print(compare(made_up(50_176, 384), 1))
+    features = np.load(options.features) if options.features else made_up(options.points, 384)
+    print(compare(features, options.repeats, options.methods))
 
 
 if __name__ == "__main__":

@@ -152,6 +152,8 @@ class ZeroCapConfig:
     end_token, end_factor, start_end_factor: the token that ends a text, its boost from the second token on, and
         its damping at the first.
     forbidden_factor: damping of forbidden tokens.
+    text_format: number format in which the text tower scores candidates. "float32" gives the published tokens;
+        "bfloat16" is faster where the processor has it and changes some labels (benchmarks/RESULTS.md says how many).
     memory_mb: what the rows (segments x beams) of one chunk may take, in MiB.
     """
 
@@ -174,6 +176,7 @@ class ZeroCapConfig:
     end_factor: float = 1.1
     start_end_factor: float = 1.6
     forbidden_factor: float = 20.0
+    text_format: str = "float32"
     memory_mb: int = 2048
 
     def __post_init__(self) -> None:
@@ -185,6 +188,8 @@ class ZeroCapConfig:
             _require(getattr(self, name) > 0, f"zerocap.{name} must be positive, not {getattr(self, name)}")
         _require(0.0 <= self.fusion <= 1.0, f"zerocap.fusion must be 0..1, not {self.fusion}")
         _require(bool(self.prompt.strip()), "zerocap.prompt must not be empty")
+        formats = ("float32", "bfloat16")
+        _require(self.text_format in formats, f"zerocap.text_format must be one of {formats}, not {self.text_format!r}")
         _require(self.memory_mb >= 16, f"zerocap.memory_mb must be at least 16, not {self.memory_mb}")
 
 

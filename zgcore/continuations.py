@@ -35,14 +35,22 @@ class Continuations:
     clip_text: the text tower. lm: the language model whose tokens are meant.
     lasting: prefixes whose features are never dropped.
     cache_mb: size of the feature bank, in MiB; a single call may exceed it by what it needs itself.
+    text_format: what the tower's products are rounded to; features are kept in float32.
     """
 
     def __init__(
-        self, clip_text: ClipText, lm: ContextModel, *, lasting: Collection[str] = (), cache_mb: int = 512
+        self,
+        clip_text: ClipText,
+        lm: ContextModel,
+        *,
+        lasting: Collection[str] = (),
+        cache_mb: int = 512,
+        text_format: torch.dtype = torch.float32,
     ) -> None:
         self.clip_text = clip_text
         self.texts = TokenTexts(clip_text, lm)
         self.vocabulary = lm.vocabulary
+        self.text_format = text_format
         self.lasting = frozenset(lasting)
         self.capacity = max(1, cache_mb * 2**20 // (4 * clip_text.output_dim))
         self._bank = torch.empty(0, clip_text.output_dim, device=clip_text.device)  # (slots, d) normalised
@@ -119,10 +127,12 @@ class Continuations:
         if not missing:
             return
         parts = list(missing.values())
-        prefixes = self._read({one.heads[owner] for one in parts for owner in np.unique(one.owners)})
-        owners = np.concatenate([one.owners_in(prefixes.numbers) for one in parts])
         rests = parts[0].rests.joined(*(one.rests for one in parts[1:]))
-        features = self.clip_text.encode_continuations(prefixes, owners, rests)
+        rounded = self.text_format != torch.float32
+        with torch.autocast(self._bank.device.type, self.text_format if rounded else None, enabled=rounded):
+            prefixes = self._read({one.heads[owner] for one in parts for owner in np.unique(one.owners)})
+            owners = np.concatenate([one.owners_in(prefixes.numbers) for one in parts])
+            features = self.clip_text.encode_continuations(prefixes, owners, rests)
         self._store({prefix: one.order for prefix, one in missing.items()}, F.normalize(features, dim=-1), keep=wanted)
 
     def _read(self, heads: set[Tokens]) -> Prefixes:

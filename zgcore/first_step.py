@@ -85,7 +85,7 @@ class FirstStep:
         """Give what is on disk to the cache. Once; later calls do nothing."""
         if self._key or not self.folders:
             return
-        self._key = table_key(self.continuations.clip_text, self.lm, self.prompt)
+        self._key = table_key(self.continuations.clip_text, self.lm, self.prompt, self.continuations.text_format)
         rows = self._read()
         if rows is not None:
             self._saved = len(rows)
@@ -121,7 +121,7 @@ def cache_folders(weights: Path | None) -> list[Path]:
     return [*beside, Path(HF_ASSETS_CACHE) / "zeroguide" / "zerocap" / "first_step"]
 
 
-def table_key(clip_text: ClipText, lm: ContextModel, prompt: str) -> str:
+def table_key(clip_text: ClipText, lm: ContextModel, prompt: str, text_format: torch.dtype = torch.float32) -> str:
     """64 hex digits that change with all the features come from: text tower, tokenizers, prompt, arithmetic."""
     tower, tokenizer = clip_text.tower, clip_text.tokenizer
     texts = lm.token_texts
@@ -131,6 +131,7 @@ def table_key(clip_text: ClipText, lm: ContextModel, prompt: str) -> str:
         version("open_clip_torch"),
         clip_text.device.type,
         torch.get_float32_matmul_precision(),
+        str(text_format),
     ]
     architecture = [repr(tower.transformer), *(block.attn.num_heads for block in clip_text.blocks)]
     vocabularies = _vocabularies_digest(cast("Hashable", tokenizer), texts)

@@ -81,9 +81,13 @@ def attend(q: Tensor, k: Tensor, v: Tensor, asking: Asking, stems: Stems | None)
     """Attention values of the r rows that ask.
 
     q: (r, heads, head width). k, v: (N, heads, head width) of all nodes. stems: None where prefixes are empty.
-    Returns (r, heads, head width) of v's dtype; computed in float32.
+    Returns (r, heads, head width) of v's dtype; computed in float32, within autocast too.
     """
-    q = q.float()
+    with torch.autocast(q.device.type, enabled=False):
+        return _attend(q.float(), k, v, asking, stems)
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor, asking: Asking, stems: Stems | None) -> Tensor:
     shares = _scores(q, k, asking, stems).mul_(q.shape[-1] ** -0.5).softmax(0)  # (keys, r, heads)
     length = 0 if stems is None else stems.keys.shape[2]
     out = asking.pick(v).float() * shares[-1][..., None]

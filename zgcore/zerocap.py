@@ -101,7 +101,8 @@ class ZeroCap:
         self.lm = ContextModel(lm, lm_tokenizer)
         self.prompt = self.lm.prompt_ids(config.prompt)
         asked = self.lm.text(self.prompt)  # what CLIP reads in front of the first token
-        self.continuations = Continuations(clip_text, self.lm, lasting=[asked])
+        text_format = getattr(torch, config.text_format)
+        self.continuations = Continuations(clip_text, self.lm, lasting=[asked], text_format=text_format)
         self.first_step = FirstStep(self.continuations, self.lm, asked, first_step_folders)
         self.end = self.lm.token_id(config.end_token)
         self.forbidden = torch.zeros(self.lm.vocabulary, dtype=torch.bool, device=self.lm.device)

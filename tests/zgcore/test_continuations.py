@@ -74,3 +74,24 @@ def test_a_call_larger_than_the_bank():
     ids, embeddings = sample(2, 40)
     prefixes = ["Image of a", "Image of a dog"]
     assert torch.allclose(continuations.cosines(prefixes, ids, embeddings), plain(prefixes, ids, embeddings), atol=1e-5)
+
+
+def test_rounded_products_give_nearly_the_same_cosines():
+    """bfloat16 keeps 8 bits: cosines move by some thousandths, and features are kept in float32."""
+    ids, embeddings = sample(3, 60)
+    prefixes = ["Image of a", "Image of a", "Image of a cat"]
+    exact = Continuations(CLIP, LM).cosines(prefixes, ids, embeddings)
+    rounded = Continuations(CLIP, LM, text_format=torch.bfloat16)
+    found = rounded.cosines(prefixes, ids, embeddings)
+    assert found.dtype == torch.float32
+    assert rounded._bank.dtype == torch.float32
+    assert 1e-4 < float((found - exact).abs().max()) < 0.03
+
+
+def test_many_rows_are_gathered_in_parts(monkeypatch):
+    """More different prefixes than features may be laid side by side for, and some that rows share."""
+    monkeypatch.setattr(Continuations, "_rows_at_once", lambda *_: 2)
+    ids, embeddings = sample(7, 20)
+    prefixes = [f"Image of a {word}" for word in ("cat", "dog", "cat", "owl", "bus", "car", "cup")]
+    found = Continuations(CLIP, LM).cosines(prefixes, ids, embeddings)
+    assert torch.allclose(found, plain(prefixes, ids, embeddings), atol=1e-5)
