@@ -112,7 +112,8 @@ class ZeroCap:
         """Texts for (n, d) segment embeddings of any norm: n lists of beams, best mean log probability first."""
         self.first_step.load()
         described: list[list[Beam]] = []
-        for part in torch.as_tensor(embeddings).split(self._segments_at_once()):
+        units = torch.as_tensor(embeddings)
+        for part in units.tensor_split(max(1, -(-len(units) // self._segments_at_once()))):  # of equal size
             search = self.start(part)
             while len(search.beams) and search.beams.step < self.config.max_tokens:
                 search = self.advance(search, self.next_log_probabilities(search))
