@@ -27,6 +27,7 @@ from zgcore.crf import segment_costs
 from zgcore.samples import sample_paths
 from zgcore.segmentation import SegmentTree
 from zgcore.ward import candidate_tree
+from zgcore.zerocap import ZeroCap
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,9 +84,17 @@ def run_stages(model: ZeroGuidance, path: Path, watch: Stopwatch) -> tuple[int, 
     masks = torch.from_numpy(np.stack([tree.mask(leaf) for leaf in tree.leaves])).float()
     masks = F.interpolate(masks[None], size=size, mode="area")[0]
     embeddings = watch("CLIP, masked blocks", model.encoder.encode_prepared, prepared, masks)
+    forget_texts(model)
     watch("ZeroCap", model.labeller.captions, embeddings.clone())
+    forget_texts(model)
     segmentation = watch("whole pipeline", model, image)
     return len(tree.leaves), len(segmentation)
+
+
+def forget_texts(model: ZeroGuidance) -> None:
+    """Of all texts that were scored only the prompt's candidates stay known, as for a photo that was never seen."""
+    if isinstance(model.labeller, ZeroCap):
+        model.labeller.continuations.forget()
 
 
 def report(model: ZeroGuidance, watch: Stopwatch, counts: list[tuple[int, int]]) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from zgcore.attention_kernels import ready_kernels
 from zgcore.blocks import check_block, finish_block, project_qkv
 from zgcore.token_trie import Ragged, TokenTrie, parts_of
 from zgcore.trie_attention import Asking, Stems, attend
@@ -133,6 +134,7 @@ class ClipText:
         run = self.tower.encode_text if hasattr(self.tower, "encode_text") else self.tower
         return run(padded.to(self.device)).float()
 
+    @ready_kernels()
     def read_prefixes(self, prefixes: Sequence[Tokens]) -> Prefixes:
         """Run different token prefixes (may be empty) through the tower; gradients flow where they are on."""
         lengths = np.array([len(prefix) for prefix in prefixes])
@@ -189,11 +191,16 @@ class ClipText:
             asking = enders if block is self.blocks[-1] else everyone  # only end of text is read
             attended = attend(asking.pick(q), k, v, asking, stems)  # (r, heads, head width)
             x = finish_block(block, asking.pick(x)[None], attended.transpose(0, 1)[None])[0]  # (r, width)
-        x = self.tower.ln_final(x)
+        return self._project(x)[torch.from_numpy(texts).to(x.device)]
+
+    def _project(self, x: Tensor) -> Tensor:
+        """(r, width) at end of text -> (r, d) float32; within autocast too, since cosines lie close together."""
         projection = self.tower.text_projection
-        if projection is not None:
-            x = projection(x) if callable(projection) else x @ projection
-        return x.float()[torch.from_numpy(texts).to(x.device)]
+        with torch.autocast(x.device.type, enabled=False):
+            x = self.tower.ln_final(x)
+            if projection is not None:
+                x = projection(x) if callable(projection) else x @ projection
+            return x.float()
 
     def _first_projections(
         self, tokens: NDArray[np.int64], positions: NDArray[np.int64]

@@ -102,6 +102,11 @@ class Continuations:
     def _index(self, numbers: NDArray[np.integer]) -> Tensor:
         return torch.from_numpy(numbers.astype(np.int64, copy=False)).to(self._bank.device)
 
+    def forget(self) -> None:
+        """Drop the features behind all prefixes but the lasting ones."""
+        for prefix in self._tables.keys() - self.lasting:
+            self._forget(prefix)
+
     def count(self, prefix: str) -> int:
         """How many tokens' features are known behind a prefix."""
         return int((self._tables[prefix] >= 0).sum()) if prefix in self._tables else 0

@@ -67,7 +67,7 @@ class StageProfile:
     def measure(self, name: str, flops: bool) -> Iterator[None]:
         """Add the block to a stage. A block that fails is not added.
 
-        flops: as for `stage`; what cannot be counted runs on the CPU, and neither waits for a GPU nor is charged for it.
+        flops: as for `stage`. Without, it neither waits for a GPU nor is charged for what that is at.
         """
         if flops:
             self._synchronise()

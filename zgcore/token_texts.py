@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 
 _HEADS_KEPT = 4096  # prefixes whose tokens are kept
+_WORDS_KEPT = 2**17  # words whose tokens are kept, some 20 MB
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,7 @@ class Words:
         self._fast = _compiled(tokenizer)
         self._known = Ragged(np.empty(0, np.int64), np.empty(0, np.int64))
         self._row = np.full(len(texts), -1, np.int64)  # token -> row of what is known
+        self._carried: dict[str, Tokens] = {}  # words that tokens carried on, images say the same ones
         self._lock = threading.Lock()
 
     def rows(self, tokens: NDArray[np.int64]) -> Ragged:
@@ -137,16 +139,22 @@ class Words:
             new = np.unique(tokens[self._row[tokens] < 0])
             if len(new):
                 self._row[new] = len(self._known) + np.arange(len(new))
-                self._known = self._known.joined(self._closed([self.texts[token] for token in new.tolist()]))
+                end = self.tokenizer.eot_token_id
+                found = [(*word, end) for word in self.encode([self.texts[token] for token in new.tolist()])]
+                self._known = self._known.joined(Ragged.of(found))
             return self._known.rows(self._row[tokens])
 
     def rows_behind(self, last: str, tokens: NDArray[np.int64]) -> Ragged:
         """What a word becomes that (n,) tokens carry on, end of text behind each."""
-        return self._closed([last + self.texts[token] for token in tokens.tolist()])
-
-    def _closed(self, words: list[str]) -> Ragged:
-        end = self.tokenizer.eot_token_id
-        return Ragged.of([(*word, end) for word in self.encode(words)])
+        with self._lock:
+            words = [last + self.texts[token] for token in tokens.tolist()]
+            new = [word for word in words if word not in self._carried]
+            if len(self._carried) + len(new) > _WORDS_KEPT:
+                self._carried.clear()
+                new = words
+            end = self.tokenizer.eot_token_id
+            self._carried.update((word, (*found, end)) for word, found in zip(new, self.encode(new), strict=True))
+            return Ragged.of([self._carried[word] for word in words])
 
     def encode(self, words: list[str]) -> list[Tokens]:
         """CLIP's tokens of plain words."""

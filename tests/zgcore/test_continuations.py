@@ -95,3 +95,13 @@ def test_many_rows_are_gathered_in_parts(monkeypatch):
     prefixes = [f"Image of a {word}" for word in ("cat", "dog", "cat", "owl", "bus", "car", "cup")]
     found = Continuations(CLIP, LM).cosines(prefixes, ids, embeddings)
     assert torch.allclose(found, plain(prefixes, ids, embeddings), atol=1e-5)
+
+
+def test_all_but_the_lasting_prefixes_are_forgotten():
+    continuations = Continuations(CLIP, LM, lasting=["Image of a"])
+    ids, embeddings = sample(2, 10)
+    prefixes = ["Image of a", "Image of a dog"]
+    found = continuations.cosines(prefixes, ids, embeddings)
+    continuations.forget()
+    assert [continuations.count(prefix) for prefix in prefixes] == [len(np.unique(ids[0])), 0]
+    assert torch.allclose(continuations.cosines(prefixes, ids, embeddings), found, atol=1e-6)

@@ -61,6 +61,20 @@ def test_a_failing_block_is_not_added():
     assert profile.costs == {}
 
 
+def test_only_stages_on_the_gpu_wait_for_it(monkeypatch):
+    waits = []
+    monkeypatch.setattr(torch.cuda, "synchronize", waits.append)
+    gpu = torch.device("cuda", 1)
+    profile = StageProfile(gpu)
+    with profile.active():
+        with stage("decode", flops=False):
+            pass
+        assert waits == []
+        with stage("text"):
+            assert waits == [gpu]  # what was begun before the stage is not its own
+        assert waits == [gpu, gpu]
+
+
 def test_adding_from_threads():
     profile = StageProfile(CPU)
     threads = [

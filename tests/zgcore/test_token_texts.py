@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tests import golden
+from zgcore import token_texts
 from zgcore.clip_text import Tokens
 from zgcore.language import ContextModel
 from zgcore.mini.architecture import MiniTokenizer
@@ -84,6 +85,20 @@ def test_tokenizers_of_another_kind_are_asked():
     assert words.begin.tolist() == [True, False, True]
     assert sequences(words.rows(np.array([2, 0, 2]))) == [(100, 1), (97, 98, 1), (100, 1)]
     assert words.encode(["xy"]) == [(120, 121)]
+
+
+def test_words_are_kept_up_to_a_bound(monkeypatch):
+    monkeypatch.setattr(token_texts, "_WORDS_KEPT", 3)
+    words = Words(CLIP.tokenizer, ["fish", "s", "er"])
+    asked = []
+    encode = words.encode
+    monkeypatch.setattr(words, "encode", lambda new: asked.append(new) or encode(new))
+    expected = [(26077, END), (3989, END), (26077, END)]  # catfish</w>; cats</w>
+    assert sequences(words.rows_behind("cat", np.array([0, 1, 0]))) == expected
+    assert sequences(words.rows_behind("cat", np.array([0, 1, 0]))) == expected
+    words.rows_behind("dog", np.array([1, 2]))
+    assert sequences(words.rows_behind("cat", np.array([0]))) == expected[:1]
+    assert asked == [["catfish", "cats", "catfish"], [], ["dogs", "doger"], ["catfish"]]
 
 
 def test_what_is_plain():
