@@ -1,7 +1,5 @@
 """`python -m ls_backend` is the command `zeroguide`."""
 
-import sys
+from ls_backend.cli import run
 
-from ls_backend.cli import main
-
-sys.exit(main())
+run()

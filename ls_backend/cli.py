@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ from zgcore.errors import ZeroguideError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import NoReturn
 
 EXIT_INTERRUPTED = 130
 
@@ -78,3 +80,10 @@ def main(args: Sequence[str] | None = None) -> int:
         sys.stdout = None  # nothing left to flush into
         return 0
     return code if isinstance(code, int) else 0
+
+
+def run() -> NoReturn:
+    """The command as a process, which ends with the exit code."""
+    code = main()
+    gc.freeze()  # Python would search all that torch and the like defined for garbage, a second long, and then end
+    sys.exit(code)

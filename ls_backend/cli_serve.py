@@ -18,6 +18,7 @@ from waitress.task import ErrorTask
 from ls_backend.guards import NO_ENDPOINT, error_document, is_loopback, new_request_id
 from ls_backend.settings import SETTINGS, describe, read_settings
 from zgcore.errors import ConfigError
+from zgcore.garbage import import_for_good
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -102,7 +103,7 @@ def addresses(server: Any) -> list[str]:
 
 def run(settings: Settings) -> None:
     """Serve until stopped by a signal. Raises ConfigError where the settings cannot be served."""
-    import zgcore.build  # noqa: F401  # now: importing torch stops the whole process for a moment, /health included
+    import_for_good()  # now: importing torch stops the whole process for a moment, /health included
     from ls_backend.app import create_app
 
     try:

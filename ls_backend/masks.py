@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from PIL import Image, ImageFilter
-from scipy import ndimage
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,6 +24,8 @@ def smooth_outlines(index_map: NDArray[np.int32], sigma: float | None = None) ->
     On a tie the lower number wins. Corners get round and whiskers go; a segment thinner than the blur may lose all its
     pixels.
     """
+    from scipy import ndimage  # here: loading it is a third of what a command that meets no mask takes to start
+
     sigma = SMOOTHING * min(index_map.shape) if sigma is None else sigma
     reach = _reach(sigma)
     best = np.zeros(index_map.shape, dtype=np.uint8)
@@ -52,6 +53,8 @@ def fill_holes(index_map: NDArray[np.int32], largest: float) -> NDArray[np.int32
     A hole is enclosed by one segment on all sides (4-neighbours) and does not touch the image's edge. largest: its
     greatest area, as a share of the image. What filled it may be a segment of its own, which then has no pixels.
     """
+    from scipy import ndimage
+
     limit = largest * index_map.size
     out = index_map.copy()
     for number, box in enumerate(ndimage.find_objects(index_map + 1)):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
+from zgcore.garbage import import_for_good
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -29,6 +31,7 @@ class ModelOptions:
 
     def build(self) -> ZeroGuidance:
         """The preset on its device. WeightsError or ConfigError where that cannot be."""
+        import_for_good()
         from zgcore import ZeroGuidance
 
         return ZeroGuidance.from_preset(

@@ -9,6 +9,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from zgcore import _torchvision
+from zgcore.garbage import without_collections
 from zgcore.segmentation import Segment, Segmentation, SegmentTree
 
 if TYPE_CHECKING:
@@ -31,4 +32,5 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib
 
-    return getattr(importlib.import_module(_LAZY[name]), name)
+    with without_collections():
+        return getattr(importlib.import_module(_LAZY[name]), name)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from zgcore.describing import BatchDescriber, ImageWork
+from zgcore.garbage import without_collections
 from zgcore.images import load_image
 from zgcore.merge import Merging
 from zgcore.refine_workers import PendingTree, RefineWorkers, default_workers
@@ -101,7 +102,8 @@ class ZeroGuidance:
 
         Raises ConfigError for an unknown preset or setting, WeightsError where weights are missing or do not fit.
         """
-        from zgcore.build import build_pipeline
+        with without_collections():
+            from zgcore.build import build_pipeline
 
         named = {"merge__max_segments": max_segments, "tree__min_area": min_area, "seed": seed}
         settings |= {name: value for name, value in named.items() if value is not None}
@@ -118,10 +120,10 @@ class ZeroGuidance:
 
     @property
     def precision(self) -> dict[str, torch.dtype]:
-        """The number format that each stage with a model computes in."""
+        """The number format that each stage with a model computes in; of "text" the text tower's, its largest part."""
         towers = {"features": self.oversegment.features.module, "embedding": self.encoder.visual}
         found = {name: next(module.parameters()).dtype for name, module in towers.items()}
-        return {**found, "Ward": torch.float32, "text": torch.float32}
+        return {**found, "Ward": torch.float32, "text": getattr(torch, self.config.zerocap.text_format)}
 
     def __call__(self, image: NDArray[np.uint8]) -> Segmentation:
         """Segment one (H, W, 3) uint8 RGB image."""

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import ImageFont
-from scipy import ndimage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -80,6 +79,8 @@ def place_labels(
     A label that does not fit in full, or that the font cannot draw, becomes the segment's number (from 1); a segment
     too small for that is left out. reserved: (left, top, right, bottom) pixels to keep clear.
     """
+    from scipy import ndimage  # here: loading it is a third of what a command that draws nothing takes to start
+
     step = -(-max(index_map.shape) // style.search_side)
     small = index_map[::step, ::step]
     blocked = np.zeros(small.shape, dtype=bool)
@@ -109,6 +110,8 @@ def place_labels(
 
 def poles(index_map: NDArray[np.int32], count: int, style: LabelStyle) -> NDArray[np.float64]:
     """(count, 2) x, y of each segment's pole of inaccessibility, as shares of the image; nan if it is empty."""
+    from scipy import ndimage
+
     step = -(-max(index_map.shape) // style.search_side)
     small = index_map[::step, ::step]
     points = np.full((count, 2), np.nan)

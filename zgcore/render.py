@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from PIL import Image, ImageDraw
-from scipy import ndimage
 
 from zgcore.colours import segment_colours
 from zgcore.placement import LabelStyle, PlacedLabel, label_font, place_labels, plate_size, wrap
@@ -95,6 +94,8 @@ def _blend(
 
 def outline(index_map: NDArray[np.int32], width: int) -> NDArray[np.bool_]:
     """(H, W) bool: a line of `width` pixels along every border between segments."""
+    from scipy import ndimage  # here: loading it is a third of what a command that draws nothing takes to start
+
     edge = np.zeros(index_map.shape, dtype=bool)
     edge[:, :-1] |= index_map[:, 1:] != index_map[:, :-1]
     edge[:-1] |= index_map[1:] != index_map[:-1]
@@ -102,6 +103,8 @@ def outline(index_map: NDArray[np.int32], width: int) -> NDArray[np.bool_]:
 
 
 def _outline(out: NDArray[np.uint8], index_map: NDArray[np.int32], style: OverlayStyle) -> None:
+    from scipy import ndimage
+
     width = max(1, round(min(index_map.shape) * style.line))
     line = outline(index_map, width)
     rim = ndimage.maximum_filter(line, size=2 * max(1, width // 2) + 1) & ~line

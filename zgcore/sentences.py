@@ -57,19 +57,21 @@ class MiniLm:
     @torch.inference_mode()
     def encode(self, texts: Sequence[str], title: str | None = None) -> Tensor:
         """(n, 384) float32 unit vectors on the CPU. title: of a progress bar, None for no bar."""
-        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))  # alike lengths together: little padding
+        lengths = [len(tokens) for tokens in self._tokens(texts)["input_ids"]] if texts else []
+        order = sorted(range(len(texts)), key=lengths.__getitem__)  # alike lengths together: next to no padding
         out = torch.empty(len(texts), self.model.config.hidden_size)
         with tqdm(total=len(texts), desc=title, unit="text", disable=title is None) as bar:
             for start in range(0, len(order), BATCH):
                 rows = order[start : start + BATCH]
-                tokens = self.tokenizer(
-                    [texts[i] for i in rows], padding=True, truncation=True, max_length=LONGEST, return_tensors="pt"
-                )
+                tokens = self._tokens([texts[i] for i in rows], padding=True, return_tensors="pt")
                 hidden = self.model(**tokens).last_hidden_state.float()
                 mask = tokens["attention_mask"][..., None]
                 out[rows] = F.normalize((hidden * mask).sum(1) / mask.sum(1), dim=-1)
                 bar.update(len(rows))
         return out
+
+    def _tokens(self, texts: Sequence[str], **more: Any) -> Any:
+        return self.tokenizer(list(texts), truncation=True, max_length=LONGEST, **more)
 
 
 class HubSentences:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from zgcore.errors import WeightsError
+from zgcore.garbage import without_collections
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,6 +51,7 @@ class Synset:
     gloss: str
 
 
+@without_collections()
 def read_index(folder: Path, part: str) -> dict[str, IndexEntry]:
     """Lemmas of a part of speech ("noun", "adj", "verb"). WeightsError where the folder is no WordNet."""
     found = {}
@@ -61,6 +63,7 @@ def read_index(folder: Path, part: str) -> dict[str, IndexEntry]:
     return found
 
 
+@without_collections()
 def read_synsets(folder: Path) -> dict[str, Synset]:
     """The noun meanings by offset. WeightsError where the folder is no WordNet."""
     found = {}

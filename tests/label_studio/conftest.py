@@ -4,37 +4,51 @@ from pathlib import Path
 
 import pytest
 
-from ls_backend.local_label_studio import LocalLabelStudio, program
-from ls_backend.local_server import free_port
+from ls_backend.local_label_studio import program
 from tests.chromium import CHROMIUM, DRIVER, MISSING
 from tests.label_studio.backend_process import BackendProcess
+from tests.label_studio.early import EarlyLabelStudio
 from tests.label_studio.studio import Studio
 from zgcore.mini.load import WEIGHTS_FOLDER
 from zgcore.presets import PRESETS, save_preset
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = ROOT / ".venv-label-studio"
+INSTALLED = ENVIRONMENT / ".installed"
+EARLY = pytest.StashKey[EarlyLabelStudio]()
 SCREENSHOTS = ROOT / "out" / "label_studio_screenshots"
 PATIENT_S = 500  # for answers that must be whole on a slow machine too
 
 
 def pytest_collection_modifyitems(items):
-    """Of this folder those of the API first: where they fail, the browser has nothing to show."""
-    places = [place for place, item in enumerate(items) if item.path.parent == Path(__file__).parent]
-    ordered = sorted((items[place] for place in places), key=lambda item: "browser" in item.fixturenames)
-    for place, item in zip(places, ordered, strict=True):
-        items[place] = item
+    """This folder last, since Label Studio is long in starting; of it those of the API first: where they fail, the
+    browser has nothing to show."""
+    here = Path(__file__).parent
+    items.sort(key=lambda item: (item.path.parent == here, item.path.parent == here and "browser" in item.fixturenames))
+
+
+def pytest_collection_finish(session):
+    """Label Studio starts now. It waits for predictions longer than it would, so that a slow machine is no fault."""
+    wanted = (
+        any("label_studio" in item.fixturenames for item in session.items) and not session.config.option.collectonly
+    )
+    if wanted and INSTALLED.exists():
+        settings = {"ML_TIMEOUT_PREDICT": str(PATIENT_S + 60), "ML_TIMEOUT_SETUP": "30", "ML_TIMEOUT_HEALTH": "30"}
+        folder = session.config._tmp_path_factory.mktemp("label-studio")  # the factory of the fixture of that name
+        session.config.stash[EARLY] = EarlyLabelStudio(program(ENVIRONMENT), folder, settings)
+
+
+def pytest_unconfigure(config):
+    if EARLY in config.stash:
+        config.stash[EARLY].end()
 
 
 @pytest.fixture(scope="session")
-def label_studio(tmp_path_factory):
-    """The process. It waits for predictions longer than it would, so that a slow machine is no fault."""
-    if not (ENVIRONMENT / ".installed").exists():
+def label_studio(pytestconfig):
+    """The process."""
+    if EARLY not in pytestconfig.stash:
         pytest.skip(f"Label Studio is not installed: make {ENVIRONMENT.name}/.installed")
-    folder = tmp_path_factory.mktemp("label-studio")
-    settings = {"ML_TIMEOUT_PREDICT": str(PATIENT_S + 60), "ML_TIMEOUT_SETUP": "30", "ML_TIMEOUT_HEALTH": "30"}
-    with LocalLabelStudio(program(ENVIRONMENT), folder, port=free_port(), settings=settings) as running:
-        yield running
+    return pytestconfig.stash[EARLY].ready()
 
 
 @pytest.fixture(scope="session")

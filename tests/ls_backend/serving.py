@@ -91,9 +91,16 @@ def serving(settings, model=None):
         yield Client(addresses(server)[0]), backend
     finally:
         server.task_dispatcher.shutdown()
-        server.trigger.pull_trigger(server.close)  # in the thread of its loop, which then ends
+        server.trigger.pull_trigger(lambda: _close(server))  # in the thread of its loop, which then ends
         thread.join(10)
         backend.close()
+
+
+def _close(server):
+    """Stop listening, and end the connections that a browser keeps open: the loop would go on for them."""
+    for channel in [*server.active_channels.values()]:
+        channel.handle_close()
+    server.close()
 
 
 class PredictionStore:

@@ -15,6 +15,7 @@ SAMPLES = str(sample_paths()[0].parent)
 
 
 @needs_wordnet
+@pytest.mark.usefixtures("all_cores")
 def test_sheets_names_training_and_labels(tmp_path, capsys):
     """What a data lead does with photos of their own."""
     sheets, weights, work = tmp_path / "sheets", tmp_path / "weights", str(tmp_path / "work")

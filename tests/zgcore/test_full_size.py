@@ -19,6 +19,7 @@ from zgcore.models import clip_architecture, load_clip, load_dino, load_language
 from zgcore.presets import PRESETS
 from zgcore.weights import WeightSource
 
+pytestmark = pytest.mark.usefixtures("all_cores")
 RANDOM = WeightSource.random(tokenizer=DATA / "gpt2_tokenizer.json")
 REAL = os.environ.get("ZEROGUIDE_REAL_WEIGHTS", "")
 

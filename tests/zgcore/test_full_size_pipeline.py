@@ -1,6 +1,7 @@
 """The paper's architectures at full size through the whole code path, on deterministic weights and a tiny budget."""
 
 import numpy as np
+import pytest
 
 from tests import golden
 from zgcore import load_image
@@ -12,6 +13,7 @@ from zgcore.samples import sample_paths
 from zgcore.weights import WeightSource
 
 
+@pytest.mark.usefixtures("all_cores")
 def test_paper_preset_runs_at_full_size():
     config = get_preset("paper").override(
         dino__size=64,

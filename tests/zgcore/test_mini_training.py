@@ -307,8 +307,8 @@ def work(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def out(tmp_path_factory, work, few_names) -> Path:
-    """All parts, from a work folder that is empty."""
+def out(tmp_path_factory, work, few_names, all_cores) -> Path:
+    """All parts, from a work folder that is empty; the sentence teacher, asked of 45,000 texts, is most of it."""
     out = tmp_path_factory.mktemp("trained")
     Training(SAMPLES, out, work, WORDNET, CONFIG, few_names, lambda _: None).run()
     return out

@@ -17,6 +17,7 @@ from pycocotools import mask as coco_mask
 from zgcore.errors import EvaluationError
 from zgcore.evaluation.cache import DiskCache, NoCache, digest
 from zgcore.evaluation.prediction import Prediction
+from zgcore.garbage import without_collections
 from zgcore.images import load_image
 from zgcore.suggest import closest
 
@@ -116,7 +117,8 @@ class ModelSpec:
 
     def build(self) -> MethodPredictor:
         """ConfigError for settings that do not fit the model, WeightsError where weights are missing."""
-        from zgcore.build import build_pipeline
+        with without_collections():
+            from zgcore.build import build_pipeline
         from zgcore.evaluation.remembering import RememberedStages
         from zgcore.presets import weights_fingerprint
 

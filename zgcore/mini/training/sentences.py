@@ -20,8 +20,10 @@ class SentenceTeacher(MiniLm):
     """Names -> (n, 384) unit vectors."""
 
     def encode_names(self, names: Sequence[str], title: str | None = None) -> Tensor:
-        """(n, 384) float32 of names, each asked with the prompt."""
-        return self.encode([PROMPT.format(name) for name in names], title)
+        """(n, 384) float32 of names, each asked with the prompt, and once however often it is there."""
+        rows = {name: row for row, name in enumerate(dict.fromkeys(names))}
+        vectors = self.encode([PROMPT.format(name) for name in rows], title)
+        return vectors[[rows[name] for name in names]]
 
 
 def centre(embeddings: Tensor, mean: Tensor) -> Tensor:
