@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 Tokens = tuple[int, ...]
 
-CHUNK_TOKENS: Final = {"cpu": 2048, "cuda": 32768}  # what a core's caches hold; what fills a GPU
+CHUNK_TOKENS: Final = {"cpu": 2048, "cuda": 32768}  # what a core's caches hold, for each thread; what fills a GPU
 
 
 class ClipTokenizer(Protocol):
@@ -87,7 +87,9 @@ class ClipText:
 
     @property
     def chunk_tokens(self) -> int:
-        return self._chunk_tokens or CHUNK_TOKENS.get(self.device.type, CHUNK_TOKENS["cpu"])
+        if self._chunk_tokens or self.device.type != "cpu":
+            return self._chunk_tokens or CHUNK_TOKENS["cuda"]
+        return CHUNK_TOKENS["cpu"] * torch.get_num_threads()
 
     @property
     def output_dim(self) -> int:
