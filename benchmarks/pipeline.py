@@ -2,7 +2,6 @@
 
     python benchmarks/pipeline.py --preset mini                         # table and pictures/pipeline.png
     python benchmarks/pipeline.py --preset paper --random-weights       # full-size models, deterministic weights
-    python benchmarks/pipeline.py --preset mini --overlap --workers 1   # one by one against overlapped, paired
     python benchmarks/pipeline.py --preset paper --random-weights --one --set zerocap.max_tokens=4 >> rows.jsonl
     python benchmarks/pipeline.py --rows rows.jsonl                     # tables and picture of figures taken one by one
 
@@ -195,39 +194,6 @@ def in_own_process(options: argparse.Namespace, **changed: object) -> dict[str, 
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def overlap(options: argparse.Namespace) -> str:
-    """One image at a time against the stream, in turns within one process, results compared.
-
-    On a CPU they must be identical. On a GPU the kernel, and with it the rounding, depends on what shares a batch.
-    """
-    model = build(options, **chosen(options))
-    images = photos(options.size, options.images)
-    model(images[0])
-    alone, streamed = [], []
-    for turn in range(options.repeats):
-        for overlapped in (False, True) if turn % 2 == 0 else (True, False):
-            forget_texts(model)
-            start = time.perf_counter()
-            if overlapped:
-                many = list(model.segment_stream(images, workers=options.workers, group=options.group))
-            else:
-                one = [model(image) for image in images]
-            (streamed if overlapped else alone).append(time.perf_counter() - start)
-        same = [
-            expected.index_map.tobytes() == found.index_map.tobytes() and expected.labels == found.labels
-            for expected, found in zip(one, many, strict=True)
-        ]
-        if not all(same) and model.device.type == "cpu":
-            raise SystemExit("the overlapped path gives other results")
-    ratios = [before / after for before, after in zip(alone, streamed, strict=True)]
-    return (
-        f"{len(images)} images of {options.size}, {options.workers} workers, groups of {options.group}, "
-        f"{options.repeats} pairs: one at a time {statistics.median(alone):.2f} s, "
-        f"overlapped {statistics.median(streamed):.2f} s; ratio median {statistics.median(ratios):.2f}, "
-        f"{min(ratios):.2f} to {max(ratios):.2f}; masks and labels identical for {sum(same)} images"
-    )
-
-
 def table(rows: list[dict[str, Any]]) -> str:
     """Markdown."""
     lines = [
@@ -281,8 +247,9 @@ def draw(by_size: list[dict[str, Any]], by_leaves: list[dict[str, Any]], title: 
     figure.savefig(to, dpi=110)
 
 
-def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def model_arguments(description: str | None) -> argparse.ArgumentParser:
+    """A parser of what is measured: models, images, how often."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--preset", default="mini")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--weights", type=Path)
@@ -292,11 +259,13 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--images", type=int, default=3)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--set", action="append", default=[], metavar="STAGE.NAME=VALUE", help="a setting; repeatable")
+    return parser
+
+
+def arguments() -> argparse.Namespace:
+    parser = model_arguments(__doc__)
     parser.add_argument("--profile", action="store_true", help="also count operations")
     parser.add_argument("--one", action="store_true", help="one figure as JSON, in this process")
-    parser.add_argument("--overlap", action="store_true", help="compare with the overlapped path")
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--group", type=int, default=1)
     parser.add_argument("--picture", type=Path, default=PICTURE)
     parser.add_argument("--rows", type=Path, help="draw what --one printed, a line a figure, and measure nothing")
     return parser.parse_args()
@@ -324,9 +293,6 @@ def main() -> None:
     options = arguments()
     if options.one:
         print(json.dumps(measure(options)))
-        return
-    if options.overlap:
-        print(title(options) + "\n\n" + overlap(options))
         return
     if options.rows:
         rows = [json.loads(line) for line in options.rows.read_text().splitlines()]
