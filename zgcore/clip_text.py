@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 Tokens = tuple[int, ...]
 
-CHUNK_TOKENS: Final = {"cpu": 2048, "cuda": 32768}  # what a core's caches hold, for each thread; what fills a GPU
+THREAD_TOKENS: Final = 2048  # what a core's caches hold
+MOST_TOKENS: Final = {"cpu": 16384, "cuda": 32768}  # some gigabytes with the largest towers
 
 
 class ClipTokenizer(Protocol):
@@ -87,9 +88,10 @@ class ClipText:
 
     @property
     def chunk_tokens(self) -> int:
-        if self._chunk_tokens or self.device.type != "cpu":
-            return self._chunk_tokens or CHUNK_TOKENS["cuda"]
-        return CHUNK_TOKENS["cpu"] * torch.get_num_threads()
+        if self._chunk_tokens:
+            return self._chunk_tokens
+        most = MOST_TOKENS.get(self.device.type, MOST_TOKENS["cuda"])
+        return min(most, THREAD_TOKENS * torch.get_num_threads()) if self.device.type == "cpu" else most
 
     @property
     def output_dim(self) -> int:
