@@ -276,8 +276,8 @@ class CountedClipText(ClipText):
     def read_prefixes(self, prefixes: Sequence[Tokens]) -> Prefixes:
         return self._counted(partial(super().read_prefixes, prefixes))
 
-    def run_continuations(self, prefixes: Prefixes, owners: NDArray[np.int64], rests: Ragged) -> Tensor:
-        return self._counted(partial(super().run_continuations, prefixes, owners, rests))
+    def encode_continuations(self, prefixes: Prefixes, owners: NDArray[np.int64], rests: Ragged) -> Tensor:
+        return self._counted(partial(super().encode_continuations, prefixes, owners, rests))
 
     def _counted(self, run: Callable[[], T]) -> T:
         with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:

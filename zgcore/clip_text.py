@@ -112,6 +112,7 @@ class ClipText:
         tokens = tokens[: tokens.index(eot) + 1]
         return tokens if len(tokens) <= self.context_length else (*tokens[: self.context_length - 1], eot)
 
+    @torch.no_grad()
     def encode(self, texts: Sequence[str]) -> Tensor:
         """(n, d) float32 embeddings, unnormalised, on the tower's device."""
         sequences = [self.tokenize(text) for text in texts]
@@ -120,8 +121,7 @@ class ClipText:
         shared = min(common_prefix(sequences[0], other) for other in sequences)
         shared = min(shared, *(len(sequence) - 1 for sequence in sequences))
         rests = Ragged.of([sequence[shared:] for sequence in sequences])
-        with torch.no_grad():
-            prefix = self.read_prefixes([sequences[0][:shared]])
+        prefix = self.read_prefixes([sequences[0][:shared]])
         return self.encode_continuations(prefix, np.zeros(len(sequences), np.int64), rests)
 
     def encode_labels(self, labels: Sequence[str], prompt: str) -> Tensor:
@@ -161,12 +161,7 @@ class ClipText:
                 x = finish_block(block, x, F.scaled_dot_product_attention(q, k, v, is_causal=True))
         return Prefixes(numbers, lengths, stems)
 
-    @torch.no_grad()
     def encode_continuations(self, prefixes: Prefixes, owners: NDArray[np.int64], rests: Ragged) -> Tensor:
-        """`run_continuations` without gradients."""
-        return self.run_continuations(prefixes, owners, rests)
-
-    def run_continuations(self, prefixes: Prefixes, owners: NDArray[np.int64], rests: Ragged) -> Tensor:
         """Embed token sequences given as (number of the prefix, rest); gradients flow where they are on.
 
         owners: (n,) numbers of prefixes. rests: n non-empty rests that end with end of text.

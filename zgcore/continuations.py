@@ -104,8 +104,7 @@ class Continuations:
 
     def forget(self) -> None:
         """Drop the features behind all prefixes but the lasting ones."""
-        for prefix in self._tables.keys() - self.lasting:
-            self._forget(prefix)
+        self._forget(*(self._tables.keys() - self.lasting))
 
     def count(self, prefix: str) -> int:
         """How many tokens' features are known behind a prefix."""
@@ -177,6 +176,6 @@ class Continuations:
         self._free, taken = np.split(self._free, [len(self._free) - count])
         return taken
 
-    def _forget(self, prefix: str) -> None:
-        table = self._tables.pop(prefix, np.empty(0, np.int32))
-        self._free = np.concatenate([self._free, table[table >= 0]])
+    def _forget(self, *prefixes: str) -> None:
+        tables = [self._tables.pop(prefix, np.empty(0, np.int32)) for prefix in prefixes]
+        self._free = np.concatenate([self._free, *(table[table >= 0] for table in tables)])

@@ -70,8 +70,9 @@ class TokenTexts:
         """
         last = prefix[prefix.rfind(" ") + 1 :]
         heads = self._heads(prefix)
-        begin = self.words.begin[tokens] & is_plain(prefix)
-        carry = self.words.carry[tokens] & is_plain(prefix) & bool(last)
+        plain = is_plain(prefix)
+        begin = self.words.begin[tokens] & plain
+        carry = self.words.carry[tokens] & (plain and bool(last))
         parts = [
             self._fitting(tokens[begin], self.words.rows(tokens[begin]), heads, 0),
             self._fitting(tokens[carry], self.words.rows_behind(last, tokens[carry]), heads, 1),

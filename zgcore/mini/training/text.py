@@ -83,7 +83,7 @@ def embed(clip_text: ClipText, sequences: Sequence[Tokens]) -> Tensor:
     shared = min(common_prefix(sequences[0], other) for other in sequences)
     prefix = clip_text.read_prefixes([sequences[0][:shared]])
     rests = Ragged.of([sequence[shared:] for sequence in sequences])
-    return clip_text.run_continuations(prefix, np.zeros(len(sequences), np.int64), rests)
+    return clip_text.encode_continuations(prefix, np.zeros(len(sequences), np.int64), rests)
 
 
 def distil(model: CLIP, tokenizer: MiniTokenizer, phrases: Sequence[str], targets: Tensor, schedule: Schedule,
