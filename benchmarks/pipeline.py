@@ -32,6 +32,7 @@ from PIL import Image
 from zgcore import ZeroGuidance, __version__, load_image
 from zgcore.build import Models, assemble, pick_device
 from zgcore.dino import DinoKeys
+from zgcore.evaluation.settings_text import read_setting
 from zgcore.models import load_clip, load_dino, load_language_model
 from zgcore.presets import get_preset
 from zgcore.samples import sample_paths
@@ -115,18 +116,8 @@ def photos(size: str, count: int) -> list[NDArray[np.uint8]]:
 
 def chosen(options: argparse.Namespace) -> dict[str, Any]:
     """The settings of --set and --leaves."""
-    settings = {
-        name.replace(".", "__"): parsed(value) for name, _, value in (text.partition("=") for text in options.set)
-    }
+    settings = dict(map(read_setting, options.set))
     return settings if options.leaves is None else {**settings, "tree__leaves": options.leaves, "tree__similarity": 1.0}
-
-
-def parsed(value: str) -> Any:
-    """A number or a boolean as JSON has it, or else a text."""
-    try:
-        return json.loads(value)
-    except json.JSONDecodeError:
-        return value
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
