@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from open_clip.tokenizer import SimpleTokenizer
-from tokenizers import Regex, Tokenizer, normalizers, pre_tokenizers
+from tokenizers import Regex, Tokenizer, pre_tokenizers
 from tokenizers.models import BPE
 
+from zgcore.clip_cleaning import Piece, cleans_as_clip, is_plain
 from zgcore.token_trie import Ragged
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from zgcore.language import ContextModel
 
 
+BEGINS, CARRIES, ODD = 1, 2, 3  # what a token does to the text's last word; ODD where all must be tokenised together
+_UNKNOWN = 0
 _HEADS_KEPT = 4096  # prefixes whose tokens are kept
 _WORDS_KEPT = 2**17  # words whose tokens are kept, some 20 MB
 
@@ -55,7 +58,7 @@ class TokenTexts:
     def __init__(self, clip_text: ClipText, lm: ContextModel) -> None:
         self.clip_text = clip_text
         self.lm = lm
-        self._known_heads: dict[str, list[Tokens]] = {}
+        self._known_heads: dict[str, tuple[list[Tokens], str]] = {}
         self.words = _words_of(cast("Hashable", clip_text.tokenizer), lm.token_texts)
 
     def text(self, token: int) -> str:
@@ -68,11 +71,9 @@ class TokenTexts:
         Byte-pair merges may change the prefix's last word when a candidate continues it: such texts are divided in
         front of that word, texts that cleaning changes altogether behind start of text.
         """
-        last = prefix[prefix.rfind(" ") + 1 :]
-        heads = self._heads(prefix)
-        plain = is_plain(prefix)
-        begin = self.words.begin[tokens] & plain
-        carry = self.words.carry[tokens] & (plain and bool(last))
+        heads, last = self._heads(prefix)
+        kinds = self.words.kinds(prefix, tokens)
+        begin, carry = kinds == BEGINS, (kinds == CARRIES) & bool(last)
         parts = [
             self._fitting(tokens[begin], self.words.rows(tokens[begin]), heads, 0),
             self._fitting(tokens[carry], self.words.rows_behind(last, tokens[carry]), heads, 1),
@@ -83,13 +84,18 @@ class TokenTexts:
         rests = parts[0].rests.joined(*(part.rests for part in parts[1:]))
         return Continued(heads, np.concatenate(orders), np.concatenate(owners), rests)
 
-    def _heads(self, prefix: str) -> list[Tokens]:
-        """The prefix's tokens, those in front of its last word, and start of text; kept for the steps that follow."""
+    def _heads(self, prefix: str) -> tuple[list[Tokens], str]:
+        """The prefix's tokens, those in front of its last word, and start of text; and that word, "" behind a space.
+        Kept for the steps that follow."""
         if prefix not in self._known_heads:
             if len(self._known_heads) >= _HEADS_KEPT:
                 self._known_heads.clear()
-            head, before = (self.clip_text.tokenize(text)[:-1] for text in (prefix, prefix[: prefix.rfind(" ") + 1]))
-            self._known_heads[prefix] = [head, before, head[:1]]
+            piece = self.words.piece(prefix)
+            mended = piece.mended if piece else prefix
+            last = "" if mended[-1:].isspace() else "".join(mended.split()[-1:])
+            texts = prefix, mended[: len(mended) - len(last)]
+            head, before = (self.clip_text.tokenize(text)[:-1] for text in texts)
+            self._known_heads[prefix] = [head, before, head[:1]], last
         return self._known_heads[prefix]
 
     def _fitting(self, tokens: NDArray[np.int64], rests: Ragged, heads: list[Tokens], owner: int) -> _Part:
@@ -117,22 +123,54 @@ class _Part:
 
 
 class Words:
-    """CLIP's tokens of words. texts: of all tokens of a language model.
-
-    begin, carry: (vocabulary,) tokens whose text is plain and begins with a space, or with anything else.
-    """
+    """CLIP's tokens of words. texts: of all tokens of a language model."""
 
     def __init__(self, tokenizer: ClipTokenizer, texts: Sequence[str]) -> None:
         self.tokenizer = tokenizer
         self.texts = texts
-        plain = np.array([is_plain(text) for text in texts])
-        space = np.array([text[:1] == " " for text in texts])
-        self.begin, self.carry = plain & space, plain & ~space
+        self._mends = cleans_as_clip(tokenizer)
         self._fast = _compiled(tokenizer)
+        self._kinds = np.zeros(len(texts), np.int8)
+        self._strange = np.zeros(len(texts), np.bool_)  # tokens that may make mojibake with what they stand beside
+        self._mended: dict[int, str] = {}  # texts of tokens that cleaning changes
         self._known = Ragged(np.empty(0, np.int64), np.empty(0, np.int64))
         self._row = np.full(len(texts), -1, np.int64)  # token -> row of what is known
         self._carried: dict[str, Tokens] = {}  # words that tokens carried on, images say the same ones
         self._lock = threading.Lock()
+
+    def piece(self, text: str) -> Piece | None:
+        """The text as one that is cleaned apart from what it stands beside, if it is."""
+        return Piece.of(text) if self._mends or is_plain(text) else None
+
+    def kinds(self, prefix: str, tokens: NDArray[np.int64]) -> NDArray[np.int8]:
+        """Whether each of (n,) tokens BEGINS a word, CARRIES one on, or is ODD, behind a text."""
+        before = self.piece(prefix)
+        if before is None:
+            return np.full(len(tokens), ODD, np.int8)
+        with self._lock:
+            for token in tokens[self._kinds[tokens] == _UNKNOWN].tolist():
+                self._kinds[token] = self._kind_alone(token)
+            kinds = self._kinds[tokens]
+            asked = (kinds != ODD) & (self._strange[tokens] | (not is_plain(prefix)))
+            for place in np.flatnonzero(asked).tolist():
+                if not before.joins(self._piece_of(int(tokens[place]))):
+                    kinds[place] = ODD
+        return kinds
+
+    def _kind_alone(self, token: int) -> int:
+        piece = self.piece(self.texts[token])
+        if piece is None:
+            return ODD
+        if piece.mended != piece.text:
+            self._mended[token] = piece.mended
+        self._strange[token] = not is_plain(piece.text)
+        return BEGINS if piece.mended[:1].isspace() else CARRIES
+
+    def _piece_of(self, token: int) -> Piece:
+        return Piece(self.texts[token], self._mended_text(token))
+
+    def _mended_text(self, token: int) -> str:
+        return self._mended.get(token, self.texts[token])
 
     def rows(self, tokens: NDArray[np.int64]) -> Ragged:
         """What (n,) tokens that begin a word become, end of text behind each."""
@@ -141,14 +179,14 @@ class Words:
             if len(new):
                 self._row[new] = len(self._known) + np.arange(len(new))
                 end = self.tokenizer.eot_token_id
-                found = [(*word, end) for word in self.encode([self.texts[token] for token in new.tolist()])]
+                found = [(*word, end) for word in self.encode(list(map(self._mended_text, new.tolist())))]
                 self._known = self._known.joined(Ragged.of(found))
             return self._known.rows(self._row[tokens])
 
     def rows_behind(self, last: str, tokens: NDArray[np.int64]) -> Ragged:
         """What a word becomes that (n,) tokens carry on, end of text behind each."""
         with self._lock:
-            words = [last + self.texts[token] for token in tokens.tolist()]
+            words = [last + self._mended_text(token) for token in tokens.tolist()]
             new = [word for word in words if word not in self._carried]
             if len(self._carried) + len(new) > _WORDS_KEPT:
                 self._carried.clear()
@@ -158,10 +196,11 @@ class Words:
             return Ragged.of([self._carried[word] for word in words])
 
     def encode(self, words: list[str]) -> list[Tokens]:
-        """CLIP's tokens of plain words."""
+        """CLIP's tokens of words that need no mending."""
         if self._fast is None:
             return [tuple(self.tokenizer.encode(word)) for word in words]
-        return [tuple(found.ids) for found in self._fast.encode_batch_fast(words)]
+        cleaned = [" ".join(word.split()).lower() for word in words]
+        return [tuple(found.ids) for found in self._fast.encode_batch_fast(cleaned)]
 
 
 @lru_cache(maxsize=2)
@@ -171,12 +210,11 @@ def _words_of(tokenizer: Hashable, texts: tuple[str, ...]) -> Words:
 
 
 def _compiled(tokenizer: ClipTokenizer) -> Tokenizer | None:
-    """CLIP's byte-pair tokenizer as compiled code, right for plain words; None for another kind of tokenizer."""
+    """CLIP's byte-pair tokenizer as compiled code, for words in lower case; None for another kind of tokenizer."""
     if not isinstance(tokenizer, SimpleTokenizer):
         return None
     merges = sorted(tokenizer.bpe_ranks, key=tokenizer.bpe_ranks.__getitem__)
     fast = Tokenizer(BPE(vocab=tokenizer.encoder, merges=merges, end_of_word_suffix="</w>"))
-    fast.normalizer = normalizers.Lowercase()
     words = pre_tokenizers.Split(Regex(tokenizer.pat.pattern), "removed", invert=True)
     fast.pre_tokenizer = pre_tokenizers.Sequence(
         [words, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
@@ -186,11 +224,3 @@ def _compiled(tokenizer: ClipTokenizer) -> Tokenizer | None:
 
 def _continues(sequence: Tokens, head: Tokens) -> bool:
     return len(sequence) > len(head) and sequence[: len(head)] == head
-
-
-def is_plain(text: str) -> bool:
-    """True where CLIP's text cleaning changes nothing but case and spaces, so that words tokenise independently.
-
-    Angle brackets may be part of a special token, which ends a text wherever it stands.
-    """
-    return text.isascii() and text.isprintable() and not {"&", "<", ">"} & set(text)

@@ -7,6 +7,7 @@ in one row, whatever their lengths, and nothing is padded.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,7 +28,7 @@ class Ragged:
     @classmethod
     def of(cls, sequences: Sequence[Sequence[int]]) -> Ragged:
         lengths = np.fromiter(map(len, sequences), np.int64, len(sequences))
-        values = np.fromiter((value for sequence in sequences for value in sequence), np.int64, int(lengths.sum()))
+        values = np.fromiter(chain.from_iterable(sequences), np.int64, int(lengths.sum()))
         return cls(values, lengths)
 
     @property

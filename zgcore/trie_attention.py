@@ -13,11 +13,14 @@ import numpy as np
 import torch
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
     from numpy.typing import NDArray
     from torch import Tensor
 
     from zgcore.token_trie import TokenTrie
 
+FEW = 4096  # ancestors, with those that are filled up, of levels that are answered together
 BLOCK = 32  # nodes of one prefix that ask together; the last block of a prefix is filled up
 
 
@@ -43,6 +46,80 @@ class _Blocks:
     owners: Tensor
 
 
+@dataclass(frozen=True)
+class _Behind:
+    """Rows of neighbouring levels below the first, and the nodes they stand behind.
+
+    ancestors: (m, depth), filled up with node 0 where a row has fewer. unseen: (m, depth), True where it is filled up;
+    None where all have as many.
+    """
+
+    rows: slice
+    ancestors: Tensor
+    unseen: Tensor | None
+
+    @classmethod
+    def of(cls, levels: Sequence[_AskingLevel], device: torch.device) -> _Behind:
+        """levels: deepest first."""
+        first, depth = levels[-1].first, levels[0].depth
+        rows = slice(first, levels[0].first + len(levels[0].ancestors))
+        padded = np.zeros((rows.stop - first, depth), np.int64)
+        unseen = np.ones(padded.shape, np.bool_)
+        for level in levels:
+            place = slice(level.first - first, level.first - first + len(level.ancestors)), slice(level.depth)
+            padded[place] = level.ancestors
+            unseen[place] = False
+        return cls(
+            rows, torch.from_numpy(padded).to(device), torch.from_numpy(unseen).to(device) if len(levels) > 1 else None
+        )
+
+    @property
+    def depth(self) -> int:
+        return int(self.ancestors.shape[1])
+
+    def scores(self, q: Tensor, k: Tensor) -> Tensor:
+        """(depth, m, heads) products of the rows' queries with their ancestors' keys; -inf where none is."""
+        found = (_gather(k, self.ancestors) * q[self.rows, None]).sum(-1)  # (m, depth, heads)
+        if self.unseen is not None:
+            found.masked_fill_(self.unseen[..., None], float("-inf"))
+        return found.transpose(0, 1)
+
+
+@dataclass(frozen=True)
+class _AskingLevel:
+    """Rows of one level: numbers first.. . ancestors: (m, depth) the nodes each one stands behind."""
+
+    first: int
+    ancestors: NDArray[np.int64]
+
+    @property
+    def depth(self) -> int:
+        return int(self.ancestors.shape[1])
+
+
+def _asking_levels(trie: TokenTrie, asking: NDArray[np.int64]) -> Iterator[_AskingLevel]:
+    """Levels below the first that hold one of (r,) asking nodes, deepest first."""
+    for level in trie.levels[:0:-1]:
+        start, end = np.searchsorted(asking, [level.first, level.first + len(level)])
+        if start < end:
+            yield _AskingLevel(int(start), level.ancestors[asking[start:end] - level.first])
+
+
+def _grouped(levels: Iterable[_AskingLevel]) -> Iterator[list[_AskingLevel]]:
+    """Levels that are answered together: a rare word of many tokens has levels of few nodes, each of which would cost
+    as much as one of thousands."""
+    group: list[_AskingLevel] = []
+    nodes = 0
+    for level in levels:
+        if group and (nodes + len(level.ancestors)) * group[0].depth > FEW:
+            yield group
+            group, nodes = [], 0
+        group.append(level)
+        nodes += len(level.ancestors)
+    if group:
+        yield group
+
+
 class Asking:
     """Which nodes of a trie ask, and whom. nodes: (r,) rising node numbers, or all nodes."""
 
@@ -50,15 +127,8 @@ class Asking:
         asking = np.arange(len(trie)) if nodes is None else nodes
         self.nodes = None if nodes is None else torch.from_numpy(nodes).to(device)
         self.blocks = _blocks(trie.owners[asking], device)
-        self.behind: list[
-            tuple[slice, Tensor]
-        ] = []  # rows of one level below the first, and their ancestors (m, depth)
-        for level in trie.levels[1:]:
-            start, end = np.searchsorted(asking, [level.first, level.first + len(level)])
-            if start < end:
-                ancestors = level.ancestors[asking[start:end] - level.first]
-                self.behind.append((slice(int(start), int(end)), torch.from_numpy(ancestors).to(device)))
-        self.deepest = max((ancestors.shape[1] for _, ancestors in self.behind), default=0)
+        self.behind = [_Behind.of(levels, device) for levels in _grouped(_asking_levels(trie, asking))]
+        self.deepest = max((group.depth for group in self.behind), default=0)
 
     def pick(self, of_nodes: Tensor) -> Tensor:
         """(N, ...) -> (r, ...), the rows that ask."""
@@ -96,9 +166,9 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, asking: Asking, stems: Stems | None
         share = shares[:length].index_select(1, blocks.rows).unflatten(1, (-1, BLOCK)).permute(1, 3, 2, 0)
         told = share @ stems.values[blocks.owners].float()  # (blocks, heads, BLOCK, head width)
         out += told.transpose(1, 2).flatten(0, 1).index_select(0, blocks.places)
-    for rows, ancestors in asking.behind:
-        share = shares[length : length + ancestors.shape[1], rows].transpose(0, 1)[..., None]  # (m, depth, heads, 1)
-        out[rows] += (_gather(v, ancestors) * share).sum(1)
+    for group in asking.behind:
+        share = shares[length : length + group.depth, group.rows].transpose(0, 1)[..., None]  # (m, depth, heads, 1)
+        out[group.rows] += (_gather(v, group.ancestors) * share).sum(1)
     return out.to(v.dtype)
 
 
@@ -116,9 +186,8 @@ def _scores(q: Tensor, k: Tensor, asking: Asking, stems: Stems | None) -> Tensor
         found = stems.keys[blocks.owners].float() @ queries  # (blocks, heads, length, BLOCK)
         found = found + stems.bias[blocks.owners][:, None, :, None]
         scores[:length] = found.permute(2, 0, 3, 1).flatten(1, 2).index_select(1, blocks.places)
-    for rows, ancestors in asking.behind:
-        theirs = _gather(k, ancestors)  # (m, depth, heads, head width)
-        scores[length : length + ancestors.shape[1], rows] = (theirs * q[rows, None]).sum(-1).transpose(0, 1)
+    for group in asking.behind:
+        scores[length : length + group.depth, group.rows] = group.scores(q, k)
     return scores
 
 

@@ -208,7 +208,7 @@ class ZeroCap:
         p = log_p.exp()
         ratio = log_p - untouched
         divergence = (p * ratio).sum(dim=-1, keepdim=True)  # (r, 1)
-        top = log_p.topk(min(candidates, log_p.shape[-1]), dim=-1).indices  # (r, k)
+        top = log_p.topk(min(candidates, log_p.shape[-1]), dim=-1, sorted=False).indices  # (r, k)
         cosines = self.continuations.cosines(prefixes, top, embeddings).to(log_p.device)  # (r, k)
         target = F.softmax(cosines / self.config.temperature, dim=-1)
         scale, fluency = self.config.clip_scale, self.config.fluency_scale

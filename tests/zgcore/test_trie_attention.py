@@ -5,6 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from zgcore import trie_attention
 from zgcore.token_trie import Ragged, TokenTrie
 from zgcore.trie_attention import BLOCK, Asking, Stems, attend
 
@@ -34,8 +35,10 @@ def alone(node: int, trie: TokenTrie, q: torch.Tensor, k: torch.Tensor, v: torch
     return F.scaled_dot_product_attention(q[node][:, None], keys, values)[:, 0]
 
 
+@pytest.mark.parametrize("few", [0, 100, trie_attention.FEW])
 @pytest.mark.parametrize("ends_only", [False, True])
-def test_equals_attention_over_each_text(ends_only):
+def test_equals_attention_over_each_text(ends_only, few, monkeypatch):
+    monkeypatch.setattr(trie_attention, "FEW", few)
     rng = np.random.default_rng(0)
     sequences = [tuple(rng.integers(0, 5, rng.integers(1, 6)).tolist()) for _ in range(3 * BLOCK)]
     trie = TokenTrie.build(Ragged.of(sequences), rng.choice(3, 3 * BLOCK, p=[0.8, 0.1, 0.1]))
@@ -45,6 +48,20 @@ def test_equals_attention_over_each_text(ends_only):
     found = attend(asking.pick(q), k, v, asking, stems())
     expected = torch.stack([alone(node, trie, q, k, v, stems()) for node in nodes.tolist()])
     torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-5)
+
+
+def test_levels_of_few_nodes_are_answered_together(monkeypatch):
+    """40 texts share a first token; their depths below it have 40, 2 and 1 nodes."""
+    sequences = [(9, number) for number in range(38)] + [(9, 38, 1), (9, 39, 2, 3)]
+    trie = TokenTrie.build(Ragged.of(sequences), np.zeros(40, np.int64))
+    assert [len(level) for level in trie.levels] == [1, 40, 2, 1]
+    monkeypatch.setattr(trie_attention, "FEW", 3 * 3)
+    behind = Asking(trie, CPU).behind
+    assert [group.rows for group in behind] == [slice(41, 44), slice(1, 41)]
+    assert behind[0].ancestors.tolist() == [[0, 39, 0], [0, 40, 0], [0, 40, 42]]
+    assert behind[0].unseen is not None
+    assert behind[0].unseen.tolist() == [[False, False, True], [False, False, True], [False, False, False]]
+    assert behind[1].unseen is None
 
 
 def test_without_prefixes():
