@@ -1,10 +1,11 @@
 """Seconds and peak memory of every stage of a preset, on the sample photos or on your own.
 
-    python benchmarks/stages.py --preset mini
-    python benchmarks/stages.py --preset paper --weights DIR --device cuda photo.jpg
+    python -m benchmarks.stages --preset mini
+    python -m benchmarks.stages --preset paper --weights DIR --device cuda photo.jpg
 
-Each stage is run alone, on the outputs of the one before; figures are medians over images after one warm-up image.
-Peak memory is the process's high-water mark during the stage (on a GPU: the allocator's), not what the stage adds.
+Run from the repository's root. Each stage is run alone, on the outputs of the one before; figures are medians over
+images after one warm-up image. Peak memory is the process's high-water mark during the stage (on a GPU: the
+allocator's), not what the stage adds.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from benchmarks.pipeline import forget_texts
 from zgcore import ZeroGuidance, __version__, load_image
 from zgcore.crf import segment_costs
 from zgcore.samples import sample_paths
 from zgcore.segmentation import SegmentTree
 from zgcore.ward import candidate_tree
-from zgcore.zerocap import ZeroCap
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,12 +90,6 @@ def run_stages(model: ZeroGuidance, path: Path, watch: Stopwatch) -> tuple[int, 
     forget_texts(model)
     segmentation = watch("whole pipeline", model, image)
     return len(tree.leaves), len(segmentation)
-
-
-def forget_texts(model: ZeroGuidance) -> None:
-    """Of all texts that were scored only the prompt's candidates stay known, as for a photo that was never seen."""
-    if isinstance(model.labeller, ZeroCap):
-        model.labeller.continuations.forget()
 
 
 def report(model: ZeroGuidance, watch: Stopwatch, counts: list[tuple[int, int]]) -> str:

@@ -17,6 +17,7 @@ from zgcore.errors import ConfigError
 Saliency = Literal["output", "weights"]
 Encoder = Literal["masked", "crop"]
 Labeler = Literal["zerocap", "retrieval"]
+TextFormat = Literal["float32", "bfloat16"]
 
 
 def _require(condition: bool, message: str) -> None:
@@ -176,7 +177,7 @@ class ZeroCapConfig:
     end_factor: float = 1.1
     start_end_factor: float = 1.6
     forbidden_factor: float = 20.0
-    text_format: str = "float32"
+    text_format: TextFormat = "float32"
     memory_mb: int = 2048
 
     def __post_init__(self) -> None:
@@ -188,7 +189,7 @@ class ZeroCapConfig:
             _require(getattr(self, name) > 0, f"zerocap.{name} must be positive, not {getattr(self, name)}")
         _require(0.0 <= self.fusion <= 1.0, f"zerocap.fusion must be 0..1, not {self.fusion}")
         _require(bool(self.prompt.strip()), "zerocap.prompt must not be empty")
-        formats = ("float32", "bfloat16")
+        formats = get_args(TextFormat)
         _require(self.text_format in formats, f"zerocap.text_format must be one of {formats}, not {self.text_format!r}")
         _require(self.memory_mb >= 16, f"zerocap.memory_mb must be at least 16, not {self.memory_mb}")
 

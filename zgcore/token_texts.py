@@ -140,7 +140,12 @@ class Words:
 
     def piece(self, text: str) -> Piece | None:
         """The text as one that is cleaned apart from what it stands beside, if it is."""
-        return Piece.of(text) if self._mends or is_plain(text) else None
+        if is_plain(text):
+            return Piece(text, text)
+        piece = Piece.of(text) if self._mends else None
+        # compiled code may know other letters than the tokenizer's, of another version of Unicode
+        known = piece and self.encode([piece.mended]) == [tuple(self.tokenizer.encode(text))]
+        return piece if known else None
 
     def kinds(self, prefix: str, tokens: NDArray[np.int64]) -> NDArray[np.int8]:
         """Whether each of (n,) tokens BEGINS a word, CARRIES one on, or is ODD, behind a text."""
