@@ -97,6 +97,7 @@
   const copy = basket.querySelector(".copy");
   copy.addEventListener("click", async () => {
     area.value = yaml(whole());
+    const count = made.length;  // what is decided while the clipboard is waited for is not in it
     try {
       await navigator.clipboard.writeText(area.value);
     } catch {  // pages from disk may not be let near the clipboard
@@ -104,7 +105,7 @@
       area.select();
       document.execCommand("copy");
     }
-    copied = made.length;
+    copied = count;
     copy.textContent = "Copied";
     setTimeout(() => { copy.textContent = "Copy as YAML"; }, 1600);
   });

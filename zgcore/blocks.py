@@ -19,13 +19,16 @@ if TYPE_CHECKING:
 _QUICK_GELU = 1.702  # QuickGELU(x) is x * sigmoid(1.702 x)
 
 
+def project_tokens(block: ResidualAttentionBlock, x: Tensor) -> Tensor:
+    """Queries, keys and values of tokens, beside each other: (..., d) -> (..., 3, heads, d / heads)."""
+    attention = block.attn
+    qkv = F.linear(block.ln_1(x), attention.in_proj_weight, attention.in_proj_bias)  # (..., 3d)
+    return qkv.unflatten(-1, (3, attention.num_heads, -1))
+
+
 def project_qkv(block: ResidualAttentionBlock, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Queries, keys and values of a block: (b, t, d) -> three of (b, heads, t, d / heads)."""
-    attention = block.attn
-    b, t, d = x.shape
-    qkv = F.linear(block.ln_1(x), attention.in_proj_weight, attention.in_proj_bias)  # (b, t, 3d)
-    qkv = qkv.view(b, t, 3, attention.num_heads, d // attention.num_heads)
-    q, k, v = qkv.permute(2, 0, 3, 1, 4)  # (b, heads, t, d / heads) each
+    q, k, v = project_tokens(block, x).permute(2, 0, 3, 1, 4)
     return q, k, v
 
 

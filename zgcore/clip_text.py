@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from zgcore.attention_kernels import ready_kernels
-from zgcore.blocks import check_block, finish_block, project_qkv
+from zgcore.blocks import check_block, finish_block, project_qkv, project_tokens
 from zgcore.token_trie import Ragged, TokenTrie, parts_of
 from zgcore.trie_attention import Asking, Stems, attend
 
@@ -188,7 +188,7 @@ class ClipText:
         x, q, k, v = self._first_projections(trie.tokens, prefixes.lengths[trie.owners] + trie.depths)
         for number, (block, stems) in enumerate(zip(self.blocks, prefixes.stems, strict=True)):
             if number:
-                q, k, v = _rows_first(project_qkv(block, x[None]))
+                q, k, v = project_tokens(block, x).unbind(1)
             asking = enders if block is self.blocks[-1] else everyone  # only end of text is read
             attended = attend(asking.pick(q), k, v, asking, stems)  # (r, heads, head width)
             x = finish_block(block, asking.pick(x)[None], attended.transpose(0, 1)[None])[0]  # (r, width)
@@ -213,15 +213,10 @@ class ClipText:
         pairs, which = np.unique(tokens * self.context_length + positions, return_inverse=True)  # (u,), (N,)
         kinds = torch.from_numpy(pairs).to(self.device)
         x = self._embed(kinds // self.context_length, kinds % self.context_length)  # (u, width)
+        projected = project_tokens(self.blocks[0], x)  # (u, 3, heads, head width)
         index = torch.from_numpy(which).to(self.device)
-        q, k, v = (part.index_select(0, index) for part in _rows_first(project_qkv(self.blocks[0], x[None])))
+        q, k, v = projected.index_select(0, index).unbind(1)
         return x.index_select(0, index), q, k, v
-
-
-def _rows_first(parts: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor]:
-    """Queries, keys and values of one row of tokens: (1, heads, N, head width) -> (N, heads, head width)."""
-    q, k, v = (part[0].transpose(0, 1) for part in parts)
-    return q, k, v
 
 
 def _check_tower(tower: CLIP | TextTransformer, blocks: list[nn.Module]) -> None:

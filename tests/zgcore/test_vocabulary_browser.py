@@ -19,6 +19,7 @@ pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
 
 
 @pytest.fixture(scope="module")
@@ -118,8 +119,11 @@ def test_a_later_decision_takes_the_place_of_an_earlier(opened):
     assert decisions(opened) == {"merge": {"seat": ["stool"]}, "drop": ["fog", "cat"]}
     press(opened, "cat", "merge", "sofa")
     assert decisions(opened) == {"merge": {"seat": ["stool"], "sofa": ["cat"]}, "drop": ["fog"]}
-    opened.find_element(By.CSS_SELECTOR, ".copy").click()
-    assert opened.find_element(By.CSS_SELECTOR, ".copy").text == "Copied"
+    button = opened.find_element(By.CSS_SELECTOR, ".copy")
+    button.click()
+    said = WebDriverWait(opened, 10, poll_frequency=0.05)  # the clipboard answers when it likes
+    said.until(lambda _: button.text == "Copied")
+    said.until(lambda _: button.text == "Copy as YAML")
 
 
 @needs_chromium
