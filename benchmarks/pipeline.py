@@ -25,6 +25,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import zgcore  # noqa: F401 - before numpy and torch, whose threads it sets
+
+# isort: split
 import numpy as np
 import torch
 from PIL import Image

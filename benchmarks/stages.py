@@ -19,6 +19,9 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import zgcore  # noqa: F401 - before numpy and torch, whose threads it sets
+
+# isort: split
 import numpy as np
 import torch
 import torch.nn.functional as F

@@ -24,6 +24,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+import zgcore  # noqa: F401 - before numpy and torch, whose threads it sets
+
+# isort: split
 import numpy as np
 
 LEAVES = 20

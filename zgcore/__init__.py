@@ -5,9 +5,9 @@ The heavy libraries load on first use of a model, not on import.
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
+from zgcore import _threads as _threads  # first: it sets what numpy and torch read when they are loaded
 from zgcore import _torchvision
 from zgcore.garbage import without_collections
 from zgcore.segmentation import Segment, Segmentation, SegmentTree
@@ -19,12 +19,6 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = ["Segment", "SegmentTree", "Segmentation", "ZeroGuidance", "__version__", "load_image"]
 
-# torch's worker threads wait for each other awake unless told otherwise before it is loaded: on a machine with anything
-# else to do, that made an image five times slower. Asleep they wake too late for small models. Some microseconds awake
-# cost nothing on a busy machine, and on an idle one an image takes two thirds of the time.
-if "OMP_WAIT_POLICY" not in os.environ:
-    os.environ["OMP_WAIT_POLICY"] = "passive"
-    os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 _torchvision.install()
 
 _LAZY = {"ZeroGuidance": "zgcore.pipeline", "load_image": "zgcore.images"}
